@@ -1,0 +1,69 @@
+"""What exporting one variant gave: the artifact and its facts as read back, or the stage and cause of the failure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edgesweep_proto.blob import Manifest, Tensor
+from edgesweep_proto.trial import Numerics, Stage, Tolerance
+
+from edgesweep.plan.cell import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """Facts read back from the artifact, never from the request.
+
+    `dynamic` holds, per input, the dimension names that were *proven* by running other sizes.
+    """
+
+    opset: int
+    ir_version: int
+    dynamic: dict[str, tuple[str, ...]]
+    digest: str
+    graph_hash: str
+    size_bytes: int
+    nodes: int
+    domains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What a trial at one shape needs: inputs and torch's outputs for them, as digest-named tensors.
+
+    `reference_note` says why `references` is empty when it is. `items` is the batch: items per inference.
+    """
+
+    sizes: tuple[tuple[str, int], ...]
+    inputs: tuple[Tensor, ...]
+    references: tuple[Tensor, ...]
+    items: int = 1
+    reference_note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """How one variant ended. `cause` is empty when it passed; `payloads` is keyed by the shape's slug.
+
+    `message` is one sentence for the user, `detail` the exporter's own full words. `seconds` is the cost of the
+    export itself, and `cached` tells that it was paid on an earlier day.
+    """
+
+    variant: Variant
+    stage: Stage
+    cause: str = ""
+    message: str = ""
+    detail: str = ""
+    manifest: Manifest | None = None
+    produced: Produced | None = None
+    payloads: dict[str, Payload] = field(default_factory=dict)
+    numerics: Numerics | None = None
+    sizes_tried: tuple[str, ...] = ()
+    tolerance: Tolerance = Tolerance()
+    seconds: float = 0.0
+    cached: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether the artifact may be measured."""
+        return not self.cause

@@ -1,0 +1,102 @@
+"""Variants and cells: what is asked for, before anything is known about how it ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to export one model. `opset` is the one asked for; an `onnx:` model has exporter `none`."""
+
+    model: str
+    exporter: str
+    opset: int
+    axes: str
+    precision: str = "fp32"
+
+    @property
+    def slug(self) -> str:
+        """The variant's part of a cell's name, e.g. `dynamo-opset17-batch-fp32`."""
+        return f"{self.exporter}-opset{self.opset}-{self.axes}-{self.precision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes for the dynamic dimensions; no sizes means the model's own example."""
+
+    sizes: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def slug(self) -> str:
+        """`example`, or the sizes in order of their names, e.g. `batch4+height64`."""
+        return "+".join(f"{name}{size}" for name, size in sorted(self.sizes)) or "example"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a session is asked for beyond its providers; part of a cell's identity."""
+
+    threads: int = 1
+    graph_optimization: str = "all"
+    io_mode: str = "bound"
+
+    @property
+    def slug(self) -> str:
+        """`t1`, then the options that are not the default, sorted, e.g. `t1+io=host+opt=basic`."""
+        extras = []
+        if self.io_mode != "bound":
+            extras.append(f"io={self.io_mode}")
+        if self.graph_optimization != "all":
+            extras.append(f"opt={self.graph_optimization}")
+        return "+".join([f"t{self.threads}", *sorted(extras)])
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Why a planned cell is not run: a catalogue code and the plan's own words."""
+
+    cause: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The unit of the matrix: one variant on one device, runtime, provider chain and shape.
+
+    `providers` holds short names in order; `skip` is set for a cell that is planned but not run.
+    """
+
+    variant: Variant
+    device: str
+    runtime: str
+    providers: tuple[str, ...]
+    shape: Shape = Shape()
+    session: Session = Session()
+    provider_options: dict[str, dict[str, str]] = field(default_factory=dict, compare=False)
+    skip: Skip | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The cell's one printable name, unique in a run and the same everywhere."""
+        chain = "+".join(self.providers)
+        return "/".join((
+            self.device,
+            self.variant.model,
+            self.variant.slug,
+            self.runtime,
+            chain,
+            self.shape.slug,
+            self.session.slug,
+        ))
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of what was asked in canonical JSON: the identity of the cell's series over many runs."""
+        asked = {
+            "name": self.name,
+            "provider_options": self.provider_options,
+        }
+        return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

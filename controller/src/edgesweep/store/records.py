@@ -1,0 +1,129 @@
+"""What the store keeps: the plain records that the sweep writes and the reports read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from edgesweep_proto.device import Device, Reading, Runtime
+from edgesweep_proto.trial import TrialResult
+
+from edgesweep.export.result import ExportResult
+from edgesweep.plan.cell import Cell
+from edgesweep.stats.summary import LatencySummary
+
+
+class Outcome(StrEnum):
+    """How a cell ended; exactly one, always."""
+
+    PASS = "pass"  # noqa: S105 - an outcome, not a password
+    FALLBACK = "fallback"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    LOST = "lost"
+
+
+class Verdict(StrEnum):
+    """Whether a passing number can be trusted."""
+
+    TRUSTED = "trusted"
+    DOUBTFUL = "doubtful"
+    INVALID = "invalid"
+
+
+class RunState(StrEnum):
+    """Where a run is: only `complete` means that every cell has its outcome."""
+
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    COMPLETE = "complete"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One execution of a plan. `started` and `finished` are Unix time; `plan_text` is the file as it was read.
+
+    `plan` is the validated plan as JSON data and `base_dir` the folder that its relative paths belong to.
+    """
+
+    id: str
+    name: str
+    plan_digest: str
+    plan_text: str
+    plan: dict[str, Any]
+    base_dir: str
+    started: float
+    finished: float | None = None
+    state: RunState = RunState.RUNNING
+    controller_version: str = ""
+    host: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecord:
+    """A device as it was when the run used it."""
+
+    name: str
+    address: str
+    labels: dict[str, str]
+    device: Device | None
+    runtimes: tuple[Runtime, ...] = ()
+    reading: Reading | None = None
+    colocated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """A trial with its result and the figures computed from its samples."""
+
+    id: str
+    cell_name: str
+    round: int
+    attempt: int
+    result: TrialResult
+    latency: LatencySummary | None = None
+    samples_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CellEnd:
+    """The one outcome of a cell and, for a measured one, its figures and verdict.
+
+    `same_as` names the cell whose measurement this one shares, since both have the same artifact.
+    """
+
+    cell_name: str
+    outcome: Outcome
+    stage: str
+    cause: str = ""
+    message: str = ""
+    remedy: str = ""
+    detail: str = ""
+    verdict: Verdict | None = None
+    reasons: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    same_as: str | None = None
+    see: str | None = None
+    latency: LatencySummary | None = None
+    items_per_inference: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CellRecord:
+    """A planned cell with everything that is known of it: what a report is made from."""
+
+    cell: Cell
+    end: CellEnd | None
+    export: ExportResult | None
+    trials: tuple[TrialRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A whole run as read back from the store; `cells` are in planned order."""
+
+    run: RunRecord
+    devices: tuple[DeviceRecord, ...]
+    cells: tuple[CellRecord, ...]

@@ -1,0 +1,141 @@
+"""What a sweep tells whoever watches it: the only input of the dashboard and of the plain progress lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgesweep_proto.device import Reading
+from edgesweep_proto.trial import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class SweepStarted:
+    """A run begins. `cells` counts the planned cells by device name; `colocated` names devices on this very host."""
+
+    run_id: str
+    name: str
+    cells: dict[str, int]
+    variants: int
+    colocated: tuple[str, ...] = ()
+    log_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportStarted:
+    """An export worker took up a variant (`model/exporter-opsetN-axes-precision`)."""
+
+    variant: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFinished:
+    """A variant is exported and proven, or failed with `cause`. `done` of `total` variants are through."""
+
+    variant: str
+    cause: str
+    message: str
+    seconds: float
+    cached: bool
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """What a device is doing: state is idle, uploading, measuring, unreachable, waiting or done.
+
+    `note` says why it waits. `queue` counts the cells still to do on it.
+    """
+
+    device: str
+    state: str
+    queue: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStarted:
+    """A trial of `cell` was handed to `device`."""
+
+    device: str
+    cell: str
+    trial_id: str
+    round: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrialProgressed:
+    """The trial reached `stage` on its device."""
+
+    device: str
+    cell: str
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFinished:
+    """A trial ended; `median_s` is its median latency in seconds when it has one."""
+
+    device: str
+    cell: str
+    outcome: str
+    cause: str
+    median_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CellFinished:
+    """A cell has its one outcome. `stage`, `cause`, `message` and `remedy` explain anything but a pass."""
+
+    device: str
+    cell: str
+    outcome: str
+    stage: str
+    cause: str
+    message: str
+    remedy: str
+    verdict: str | None
+    median_s: float | None
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """A reading of a device's sensors."""
+
+    device: str
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A sentence for the user, e.g. that a device came back."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepFinished:
+    """The run ended. `outcomes` counts cells by outcome; `complete` is false when it was cut short."""
+
+    run_id: str
+    outcomes: dict[str, int]
+    seconds: float
+    complete: bool
+
+
+SweepEvent = (
+    SweepStarted
+    | ExportStarted
+    | ExportFinished
+    | DeviceState
+    | TrialStarted
+    | TrialProgressed
+    | TrialFinished
+    | CellFinished
+    | Telemetry
+    | Notice
+    | SweepFinished
+)

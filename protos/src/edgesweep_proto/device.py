@@ -1,0 +1,80 @@
+"""What a board and its onnxruntime builds are, as the agent found them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderProbe:
+    """What one execution provider did in a throwaway session; `nodes` 0 means only listed."""
+
+    name: str
+    nodes: int
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One onnxruntime build in its own environment; `fault` says why it cannot be used."""
+
+    id: str
+    flavour: str
+    version: str
+    build_info: str
+    python_version: str
+    numpy_version: str
+    listed_providers: tuple[str, ...]
+    providers: tuple[ProviderProbe, ...]
+    harness_floor_s: float | None = None
+    fault: str = ""
+
+    @property
+    def usable_providers(self) -> tuple[str, ...]:
+        """Providers that really ran a node, in onnxruntime's own order."""
+        return tuple(probe.name for probe in self.providers if probe.nodes > 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What the board is. An empty text means that the fact was not found."""
+
+    name: str
+    agent_version: str
+    protocol_version: int
+    boot_id: str
+    machine: str
+    system: str
+    kernel: str
+    board: str
+    cpu_model: str
+    cpu_count: int
+    allowed_cpus: tuple[int, ...]
+    memory_total_bytes: int
+    state_free_bytes: int
+    python_version: str
+    libc: str
+    uptime_s: float
+    probes: tuple[str, ...]
+    emulated: bool
+    hostname: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at the board's state; a sensor that is not there is absent.
+
+    `at` is Unix time, temperatures are degrees Celsius by zone, frequencies Hz by policy,
+    `cpu_pressure` the share (0 to 1) of the last 10 s in which a task waited for a CPU.
+    """
+
+    at: float
+    temperatures_c: dict[str, float] = field(default_factory=dict)
+    frequencies_hz: dict[str, float] = field(default_factory=dict)
+    governors: dict[str, str] = field(default_factory=dict)
+    throttle: tuple[str, ...] = ()
+    load_1m: float | None = None
+    cpu_pressure: float | None = None
+    memory_available_bytes: int | None = None
+    swap_used_bytes: int | None = None
+    power_mode: str | None = None

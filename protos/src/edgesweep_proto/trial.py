@@ -1,0 +1,240 @@
+"""A trial, what happens to it and what it found: the types that both sides and the journal use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from edgesweep_proto.blob import Blob, Manifest, Tensor
+from edgesweep_proto.device import Reading
+
+
+class WireEnum(str, Enum):
+    """An enum that is its own word in JSON; `UNKNOWN` stands for what a newer peer may send."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class Stage(WireEnum):
+    """How far a trial or an export came, in order."""
+
+    UNKNOWN = "unknown"
+    PLAN = "plan"
+    EXPORT = "export"
+    CHECK = "check"
+    UPLOAD = "upload"
+    LOAD = "load"
+    COMPILE = "compile"
+    FIRST_RUN = "first_run"
+    VERIFY = "verify"
+    WARMUP = "warmup"
+    MEASURE = "measure"
+    PLACEMENT = "placement"
+
+
+class TrialState(WireEnum):
+    """Where a trial is on the agent."""
+
+    UNKNOWN = "unknown"
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    ACKNOWLEDGED = "acknowledged"
+
+
+class TrialOutcome(WireEnum):
+    """How one trial ended. `INTERRUPTED` and `CANCELLED` say nothing about the model."""
+
+    UNKNOWN = "unknown"
+    PASS = "pass"  # noqa: S105 - an outcome, not a password
+    FALLBACK = "fallback"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An execution provider by onnxruntime's full name, with the options asked for."""
+
+    name: str
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What is asked of an onnxruntime session; `graph_optimization` is disabled, basic, extended or all."""
+
+    intra_op_threads: int = 1
+    inter_op_threads: int = 1
+    graph_optimization: str = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """Outputs agree when |a-b| <= absolute + relative*|b|, or at `sqnr_db` decibels where it is set."""
+
+    absolute: float = 1e-4
+    relative: float = 1e-3
+    sqnr_db: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a trial is timed.
+
+    Both floors (`min_inferences` and `min_duration_s`) are met before it stops, unless a cap comes first.
+    """
+
+    warmup_min_runs: int = 3
+    warmup_min_s: float = 0.1
+    min_inferences: int = 100
+    min_duration_s: float = 1.0
+    max_inferences: int = 10_000
+    max_duration_s: float = 2.0
+    io_mode: str = "bound"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One fresh worker process measuring one cell once. `id` is run/key/round/attempt."""
+
+    id: str
+    run_id: str
+    cell_key: str
+    cell_name: str
+    round: int
+    attempt: int
+    artifact: Manifest
+    inputs: tuple[Tensor, ...]
+    references: tuple[Tensor, ...]
+    tolerance: Tolerance
+    runtime_id: str
+    providers: tuple[Provider, ...]
+    session: SessionOptions
+    protocol: Protocol
+    deadlines_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def blobs(self) -> tuple[Blob, ...]:
+        """Everything that the board must hold before the trial can start."""
+        return (*self.artifact.blobs, *(tensor.blob for tensor in (*self.inputs, *self.references)))
+
+
+@dataclass(frozen=True, slots=True)
+class TrialEvent:
+    """A step of a trial; `cursor` orders all events of one agent, `at` is Unix time."""
+
+    cursor: int
+    trial_id: str
+    state: TrialState
+    stage: Stage
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPhase:
+    """Extra resident bytes over the loaded worker in one phase, and how they were read."""
+
+    phase: str
+    size_bytes: int
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """Seconds that each step of a cold start took."""
+
+    import_s: float
+    session_s: float
+    first_run_s: float
+    second_run_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderShare:
+    """Nodes (and, where known, the share of time from 0 to 1) that one provider really got."""
+
+    provider: str
+    nodes: int
+    time_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the nodes went. `method` is assignment, profile or provider_list; `hash` names the placement."""
+
+    method: str
+    hash: str
+    shares: tuple[ProviderShare, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Numerics:
+    """How far the outputs lie from the reference; `first_offender` is empty when all agreed."""
+
+    max_absolute_error: float
+    max_relative_error: float
+    outputs_compared: int
+    first_offender: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """What the session really got, read back from it."""
+
+    runtime_version: str
+    providers: tuple[str, ...]
+    intra_op_threads: int
+    graph_optimization: str
+    io_mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """The kernel's own account of the measured part, in seconds and counts."""
+
+    wall_s: float
+    cpu_s: float
+    runqueue_wait_s: float | None
+    involuntary_switches: int
+    major_faults: int
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Raw times: a blob of little-endian int64 nanoseconds, warm-up first, then measured."""
+
+    blob: Blob
+    warmup_count: int
+    measured_count: int
+    batch: int
+    stop_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """How one trial ended and what it found. `started` and `finished` are Unix time."""
+
+    trial_id: str
+    outcome: TrialOutcome
+    stage: Stage
+    cause: str = ""
+    message: str = ""
+    evidence: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    started: float = 0.0
+    finished: float = 0.0
+    boot_id: str = ""
+    session: SessionFacts | None = None
+    cold_start: ColdStart | None = None
+    memory: tuple[MemoryPhase, ...] = ()
+    placement: Placement | None = None
+    numerics: Numerics | None = None
+    accounting: Accounting | None = None
+    samples: Samples | None = None
+    before: Reading | None = None
+    after: Reading | None = None
+    tags: tuple[str, ...] = ()
