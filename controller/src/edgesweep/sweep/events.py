@@ -86,7 +86,10 @@ class TrialFinished:
 
 @dataclass(frozen=True, slots=True)
 class CellFinished:
-    """A cell has its one outcome. `stage`, `cause`, `message` and `remedy` explain anything but a pass."""
+    """A cell has its one outcome. `stage`, `cause`, `message` and `remedy` explain anything but a pass.
+
+    `mad_s` (seconds) and `n` are the spread and the number of inferences behind `median_s`.
+    """
 
     device: str
     cell: str
@@ -99,6 +102,8 @@ class CellFinished:
     median_s: float | None
     done: int
     total: int
+    mad_s: float | None = None
+    n: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
