@@ -1,0 +1,1 @@
+"""Figures and verdicts: pure functions on arrays and plain data."""

@@ -12,6 +12,20 @@ from edgesweep_proto.trial import TrialResult
 from edgesweep.export.result import ExportResult
 from edgesweep.plan.cell import Cell
 from edgesweep.stats.summary import LatencySummary
+from edgesweep.stats.verdict import Verdict
+
+__all__ = [
+    "CellEnd",
+    "CellRecord",
+    "DeviceRecord",
+    "Outcome",
+    "RunRecord",
+    "RunState",
+    "RunSummary",
+    "RunView",
+    "TrialRecord",
+    "Verdict",
+]
 
 
 class Outcome(StrEnum):
@@ -22,14 +36,6 @@ class Outcome(StrEnum):
     FAILED = "failed"
     SKIPPED = "skipped"
     LOST = "lost"
-
-
-class Verdict(StrEnum):
-    """Whether a passing number can be trusted."""
-
-    TRUSTED = "trusted"
-    DOUBTFUL = "doubtful"
-    INVALID = "invalid"
 
 
 class RunState(StrEnum):
@@ -91,7 +97,8 @@ class TrialRecord:
 class CellEnd:
     """The one outcome of a cell and, for a measured one, its figures and verdict.
 
-    `same_as` names the cell whose measurement this one shares, since both have the same artifact.
+    `same_as` names the cell whose measurement this one shares, since both have the same artifact; `see` the cell
+    that honestly asks for what was produced here. `also` holds further causes beside `cause`.
     """
 
     cell_name: str
@@ -108,6 +115,7 @@ class CellEnd:
     see: str | None = None
     latency: LatencySummary | None = None
     items_per_inference: int = 1
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +135,20 @@ class RunView:
     run: RunRecord
     devices: tuple[DeviceRecord, ...]
     cells: tuple[CellRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run in a list of runs. `outcomes` counts its cells by outcome; `open` those that have none yet."""
+
+    id: str
+    name: str
+    plan_digest: str
+    state: RunState
+    started: float
+    finished: float | None
+    controller_version: str
+    devices: tuple[str, ...]
+    cells: int
+    outcomes: dict[str, int]
+    open: int
