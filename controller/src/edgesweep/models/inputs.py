@@ -1,0 +1,160 @@
+"""A model's inputs by parameter name, at the example's sizes or at others, from a seed."""
+
+from __future__ import annotations
+
+import inspect
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from edgesweep.errors import EdgesweepError
+from edgesweep.models.model import Model
+
+if TYPE_CHECKING:
+    import torch
+
+
+def example_of(model: Model) -> dict[str, Any]:
+    """The example inputs by `forward` parameter name, in the order of the signature.
+
+    Arguments that `forward` takes as `*args` stay together in a tuple under that parameter's name; those it takes as
+    `**kwargs` appear under their own names.
+
+    Raises:
+        TypeError: The example does not fit the signature of `forward`; the message is Python's own.
+    """
+    signature = inspect.signature(model.module.forward)
+    example = model.example_inputs
+    bound = signature.bind(**example) if isinstance(example, dict) else signature.bind(*example)
+    inputs: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            inputs.update(value)
+        else:
+            inputs[name] = value
+    return inputs
+
+
+def tensors_in(inputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Every tensor in `inputs` by its path: `x`, or `past.0.key` inside a nested argument."""
+    import torch
+
+    return {path: value for path, value in _walk(inputs, "") if isinstance(value, torch.Tensor)}
+
+
+def example_sizes(model: Model) -> dict[str, int]:
+    """The example's size of each dynamic dimension."""
+    tensors = tensors_in(example_of(model))
+    return {name: int(tensors[path].shape[axis]) for path, axes in model.dynamic.items() for axis, name in axes.items()}
+
+
+def inputs_at(model: Model, sizes: Mapping[str, int], seed: int = 0) -> dict[str, Any]:
+    """The model's inputs with the dynamic dimensions at `sizes`; a dimension not named keeps the example's size.
+
+    A tensor whose shape does not change is the example's own. Of the others, floats are drawn from the normal
+    distribution with the example's mean and deviation inside the example's smallest and largest value, and hold no
+    denormal number; integers are drawn from the example's smallest to its largest; masks (booleans, and integers that
+    are only 0 and 1) and tensors with infinities repeat the example's own pattern. The same seed gives the same values.
+
+    Args:
+        model: A loaded model.
+        sizes: Size per dimension name.
+        seed: Seed of the random values.
+
+    Returns:
+        The arguments of `forward` by parameter name, in the order of its signature.
+
+    Raises:
+        EdgesweepError: `model_unusable` for a dimension that the model does not declare, or a size below 1.
+    """
+    for name, size in sizes.items():
+        if name not in model.dimensions:
+            known = ", ".join(model.dimensions) or "none"
+            raise EdgesweepError(
+                "model_unusable", f"model '{model.name}' has no dynamic dimension '{name}'; it has: {known}"
+            )
+        if size < 1:
+            raise EdgesweepError("model_unusable", f"model '{model.name}': size {size} of '{name}' is below 1")
+
+    def resize(path: str, value: Any) -> Any:
+        axes = model.dynamic.get(path, {})
+        shape = list(value.shape)
+        for axis, name in axes.items():
+            shape[axis] = sizes.get(name, shape[axis])
+        if tuple(shape) == tuple(value.shape):
+            return value
+        return _draw(value, tuple(shape), seed ^ zlib.crc32(path.encode()))
+
+    return {name: _map(value, name, resize) for name, value in example_of(model).items()}
+
+
+def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        children = list(value.items())
+    elif isinstance(value, (list, tuple)):
+        children = list(enumerate(value))
+    else:
+        yield path, value
+        return
+    for key, child in children:
+        yield from _walk(child, f"{path}.{key}" if path else str(key))
+
+
+def _map(value: Any, path: str, change: Callable[[str, Any], Any]) -> Any:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return change(path, value)
+    if isinstance(value, Mapping):
+        return {key: _map(child, f"{path}.{key}", change) for key, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        children = [_map(child, f"{path}.{index}", change) for index, child in enumerate(value)]
+        if hasattr(value, "_fields"):
+            return type(value)(*children)
+        return type(value)(children)
+    return value
+
+
+def _draw(example: torch.Tensor, shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    """Values like those of `example` in another shape."""
+    import torch
+
+    example = example.detach()
+    generator = torch.Generator().manual_seed(seed)
+    if example.numel() == 0 or example.is_complex():
+        return torch.randn(shape, generator=generator, dtype=torch.float32).to(example.dtype)
+    if _is_mask(example):
+        return _repeat(example, shape)
+    if not example.is_floating_point():
+        low, high = int(example.min()), int(example.max())
+        return torch.randint(low, high + 1, shape, generator=generator, dtype=torch.int64).to(example.dtype)
+    wide = example.to(torch.float64)
+    low, high = float(wide.min()), float(wide.max())
+    if low < high:
+        drawn = torch.randn(shape, generator=generator, dtype=torch.float64)
+        values = (drawn * wide.std(correction=0) + wide.mean()).clamp(low, high)
+    elif low:
+        # A constant such as all ones is as often a float mask as a placeholder: keep its sign and size, yet vary it.
+        values = low * (0.5 + 0.5 * torch.rand(shape, generator=generator, dtype=torch.float64))
+    else:
+        values = torch.randn(shape, generator=generator, dtype=torch.float64)
+    tiny = torch.finfo(example.dtype).tiny
+    return values.masked_fill(values.abs() < tiny, 0.0).to(example.dtype)
+
+
+def _is_mask(example: torch.Tensor) -> bool:
+    import torch
+
+    if example.dtype is torch.bool:
+        return True
+    if example.is_floating_point():
+        return not bool(torch.isfinite(example).all())
+    return int(example.min()) >= 0 and int(example.max()) <= 1
+
+
+def _repeat(example: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    import torch
+
+    for axis, size in enumerate(shape):
+        example = example.index_select(axis, torch.arange(size) % example.shape[axis])
+    return example.contiguous()
