@@ -1,0 +1,80 @@
+"""The controller's own certificate, read and checked before anything is sent with it."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from edgesweep.errors import EdgesweepError
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """PEM texts of one end of a TLS connection, and the folder that they came from."""
+
+    folder: Path
+    ca: bytes
+    certificate: bytes
+    key: bytes
+
+    def context(self) -> ssl.SSLContext:
+        """What Python's own TLS needs to speak as gRPC does: this identity, this CA alone, HTTP/2."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=self.ca.decode("ascii"))
+        context.load_cert_chain(self.folder / "cert.pem", self.folder / "key.pem")
+        context.set_alpn_protocols(["h2"])
+        return context
+
+
+def load_identity(folder: Path) -> Identity:
+    """Reads `ca.pem`, `cert.pem` and `key.pem` of `folder` and checks that they can be used today.
+
+    Raises:
+        EdgesweepError: `certificate_unusable` with the file and the reason.
+    """
+    texts = {}
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        try:
+            texts[name] = (folder / name).read_bytes()
+        except OSError as error:
+            raise EdgesweepError(
+                "certificate_unusable",
+                f"{folder / name} cannot be read: {error.strerror}",
+                remedy="make the lab's certificates with `edgesweep pki init`",
+            ) from error
+    identity = Identity(folder, texts["ca.pem"], texts["cert.pem"], texts["key.pem"])
+    for name in ("ca.pem", "cert.pem"):
+        _check_dates(folder / name, texts[name])
+    try:
+        identity.context()
+    except (ssl.SSLError, ValueError) as error:
+        raise EdgesweepError(
+            "certificate_unusable",
+            f"{folder / 'key.pem'} is not the key of {folder / 'cert.pem'}, or one of them is damaged",
+            remedy="issue this controller's certificate again with `edgesweep pki init`",
+        ) from error
+    return identity
+
+
+def _check_dates(path: Path, text: bytes) -> None:
+    try:
+        certificate = x509.load_pem_x509_certificate(text)
+    except ValueError as error:
+        raise EdgesweepError("certificate_unusable", f"{path} holds no certificate") from error
+    now = datetime.now(UTC)
+    if certificate.not_valid_after_utc <= now:
+        raise EdgesweepError(
+            "certificate_unusable",
+            f"{path} expired on {certificate.not_valid_after_utc:%Y-%m-%d}",
+            remedy="issue it again with `edgesweep pki init`",
+        )
+    if certificate.not_valid_before_utc > now:
+        raise EdgesweepError(
+            "certificate_unusable",
+            f"{path} is valid only from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on, and this host's clock says {now:%Y-%m-%d %H:%M}",
+            remedy="set this host's clock",
+        )
