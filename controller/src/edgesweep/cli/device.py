@@ -1,0 +1,112 @@
+"""`edgesweep device`: the boards of the lab."""
+
+from __future__ import annotations
+
+import click
+
+from edgesweep.cli.options import Settings, pass_settings, print_json
+
+_OUTPUTS = ("table", "json", "name")
+
+
+@click.group(epilog="Example: edgesweep device add pi5 192.0.2.7:50051 --label site=lab1")
+def device() -> None:
+    """Add, list and look at the devices of the inventory."""
+
+
+@device.command("add")
+@click.argument("name")
+@click.argument("address", metavar="HOST:PORT")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label to select by; repeatable.")
+@click.option("--insecure", is_flag=True, help="Without TLS; loopback addresses only.")
+def add(*, name: str, address: str, labels: tuple[str, ...], insecure: bool) -> None:
+    """Put the board NAME at HOST:PORT into the inventory, or change it."""
+    from edgesweep.fleet.inventory import entry_of, load_inventory, save_inventory
+    from edgesweep.home import find_home
+
+    pairs = dict(label.partition("=")[::2] for label in labels)
+    home = find_home()
+    entry = entry_of(name, address, pairs, insecure=insecure)
+    save_inventory(home.inventory, load_inventory(home.inventory).with_device(entry))
+    click.echo(f"added {name} at {address}. Next: edgesweep device show {name}", err=True)
+
+
+@device.command("remove")
+@click.argument("name")
+def remove(*, name: str) -> None:
+    """Take the device NAME out of the inventory; its results stay in the store."""
+    from edgesweep.fleet.inventory import load_inventory, save_inventory
+    from edgesweep.home import find_home
+
+    home = find_home()
+    save_inventory(home.inventory, load_inventory(home.inventory).without(name))
+    click.echo(f"removed {name}", err=True)
+
+
+@device.command("list")
+@click.option("-o", "output", type=click.Choice(_OUTPUTS), default="table", show_default=True, help="Form.")
+@pass_settings
+def list_devices(settings: Settings, *, output: str) -> None:
+    """List the devices of the inventory; nothing is asked of them."""
+    from edgesweep.fleet.inventory import load_inventory
+    from edgesweep.home import find_home
+
+    home = find_home()
+    entries = load_inventory(home.inventory).devices
+    if output == "json":
+        rows = [{"name": e.name, "address": e.address, "labels": dict(e.labels), "insecure": e.insecure} for e in entries]
+        print_json({"schema_version": 1, "devices": rows})
+    elif output == "name":
+        for entry in entries:
+            click.echo(entry.name)
+    elif entries:
+        from rich.table import Table
+
+        table = Table("device", "address", "labels", "transport", title=None)
+        for entry in entries:
+            labels = ",".join(f"{key}={value}" for key, value in sorted(entry.labels.items()))
+            table.add_row(entry.name, entry.address, labels, "insecure" if entry.insecure else "mTLS")
+        settings.console().print(table)
+    else:
+        click.echo(f"no devices in {home.inventory}. Next: edgesweep device add NAME HOST:PORT", err=True)
+
+
+@device.command("show")
+@click.argument("name")
+@click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Form.")
+@pass_settings
+def show(settings: Settings, *, name: str, output: str) -> None:
+    """Ask the device NAME what it is: facts, runtimes, providers that really run, sensors, who holds it."""
+    from edgesweep_proto.codec import to_json
+
+    from edgesweep.cli.interrupt import run_until_stopped
+    from edgesweep.fleet.client import DeviceClient
+    from edgesweep.fleet.description import Description
+    from edgesweep.fleet.inventory import load_inventory
+    from edgesweep.home import find_home
+    from edgesweep.report.tables import device_table
+    from edgesweep.sweep.launch import client_opener
+
+    home = find_home()
+    entry = load_inventory(home.inventory).get(name)
+
+    async def ask() -> Description:
+        client: DeviceClient = client_opener(home)(entry)
+        async with client:
+            return await client.describe()
+
+    found = run_until_stopped(ask())
+    record = {
+        "schema_version": 1,
+        "name": entry.name,
+        "address": entry.address,
+        "labels": dict(entry.labels),
+        "colocated": found.colocated,
+        "facts": to_json(found.device),
+        "runtimes": to_json(found.runtimes),
+        "reading": to_json(found.reading),
+    }
+    if output == "json":
+        print_json(record)
+    else:
+        settings.console().print(device_table(record))

@@ -1,0 +1,44 @@
+"""`edgesweep model`: what can be swept without writing a line."""
+
+from __future__ import annotations
+
+import click
+
+from edgesweep.cli.options import Settings, pass_settings, print_json
+
+
+@click.group()
+def model() -> None:
+    """Look at the built-in models."""
+
+
+@model.command("list")
+@click.option("-o", "output", type=click.Choice(["table", "json", "name"]), default="table", show_default=True, help="Form.")
+@pass_settings
+def list_models(settings: Settings, *, output: str) -> None:
+    """List the models of the zoo with their dynamic dimensions and the sizes each may take."""
+    from edgesweep.models.zoo import ZOO
+
+    if output == "json":
+        rows = [
+            {
+                "name": name,
+                "summary": entry.summary,
+                "dimensions": {dim: list(entry.facts.ranges.get(dim, ())) for dim in entry.facts.dimensions},
+            }
+            for name, entry in ZOO.items()
+        ]
+        print_json({"schema_version": 1, "models": rows})
+    elif output == "name":
+        for name in ZOO:
+            click.echo(name)
+    else:
+        from rich.table import Table
+
+        table = Table("model", "what it is", "dynamic dimensions (sizes)")
+        for name, entry in ZOO.items():
+            sizes = (
+                f"{dim} {'–'.join(map(str, entry.facts.ranges.get(dim, ('any',))))}" for dim in entry.facts.dimensions
+            )
+            table.add_row(name, entry.summary, ", ".join(sizes))
+        settings.console().print(table)

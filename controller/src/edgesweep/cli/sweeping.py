@@ -1,0 +1,130 @@
+"""A run as a command: progress on stderr, results on stdout, the exit code that a nightly job branches on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgesweep.cli.interrupt import Stopped, run_until_stopped
+from edgesweep.cli.options import Settings
+from edgesweep.cli.output import show_run
+from edgesweep.cli.watching import shown_progress
+from edgesweep.errors import EdgesweepError, ExitCode
+
+if TYPE_CHECKING:
+    from edgesweep.export.service import ExportService
+    from edgesweep.home import Home
+    from edgesweep.plan.load import LoadedPlan
+    from edgesweep.store.records import RunView
+    from edgesweep.store.store import Store
+    from edgesweep.sweep.launch import Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What `edgesweep run` was asked for: a plan to start or a stored run to finish."""
+
+    loaded: LoadedPlan | None = None
+    resume: str = ""
+    expression: str = ""
+    output: str = "table"
+    progress: str = "auto"
+    budget_s: float = 30.0
+    resume_command: str = "edgesweep run --resume"
+
+
+@contextlib.asynccontextmanager
+async def no_surroundings() -> AsyncIterator[None]:
+    """Nothing to start before a run and nothing to stop after it."""
+    yield
+
+
+def open_store(home: Home) -> Store:
+    """The store in force, made or migrated if needed."""
+    from edgesweep.store.store import Store
+
+    return Store.open(home.store_url, home.samples)
+
+
+def run_to_exit_code(
+    settings: Settings,
+    home: Home,
+    request: RunRequest,
+    surroundings: Callable[[], AbstractAsyncContextManager[None]] = no_surroundings,
+) -> int:
+    """Runs, shows the result on stdout and judges it; on Ctrl-C says how to resume.
+
+    `surroundings` is entered before the devices are asked and left, whatever happens, when the run is over.
+    """
+    from edgesweep.sweep.run_verdict import judge_run
+
+    with contextlib.closing(open_store(home)) as store:
+        resumed = store.load_run(store.find_run(request.resume)) if request.resume else None
+        started: list[str] = [resumed.run.id] if resumed else []
+
+        async def sweep() -> tuple[str, tuple[str, ...]]:
+            async with surroundings():
+                return await _sweep(settings, home, store, request, resumed, started)
+
+        try:
+            run_id, fail_on = run_until_stopped(sweep())
+        except Stopped as stopped:
+            if started:
+                resume = f"{request.resume_command} {started[0]}"
+                click.echo(f"interrupted; everything finished is kept. Next: {resume}", err=True)
+            return stopped.exit_code
+        view = store.load_run(run_id)
+        previous = store.previous_outcomes(run_id)
+        show_run(settings, view, request.output)
+        verdict = judge_run(view, fail_on, previous=previous)
+        for reason in verdict.reasons:
+            click.echo(f"exit {verdict.exit_code.value}: {reason}", err=True)
+        if verdict.exit_code is ExitCode.LAB:
+            click.echo(f"next: {request.resume_command} {run_id}", err=True)
+        return verdict.exit_code
+
+
+async def _sweep(
+    settings: Settings, home: Home, store: Store, request: RunRequest, resumed: RunView | None, started: list[str]
+) -> tuple[str, tuple[str, ...]]:
+    from edgesweep.sweep.launch import execute
+
+    async with prepared_run(home, request, resumed) as (prepared, exports):
+        started[:] = [prepared.run.id]
+        with shown_progress(settings, request.progress) as emit:
+            await execute(home, prepared, exports, store, emit, resumed=resumed, budget_s=request.budget_s)
+        return prepared.run.id, tuple(prepared.plan.fail_on)
+
+
+@contextlib.asynccontextmanager
+async def prepared_run(
+    home: Home, request: RunRequest, resumed: RunView | None = None
+) -> AsyncIterator[tuple[Prepared, ExportService]]:
+    """The run planned against the devices as they are, and the export service that it will use."""
+    from edgesweep.plan.load import plan_from_json
+    from edgesweep.sweep.launch import open_exports, prepare, prepare_resume
+
+    if resumed is not None:
+        plan = plan_from_json(resumed.run.plan)
+    elif request.loaded is not None:
+        plan = request.loaded.plan
+    else:
+        raise EdgesweepError("usage", "give a PLAN, or --resume RUN")
+    async with open_exports(home, plan) as exports:
+        if resumed is not None:
+            yield await prepare_resume(home, resumed), exports
+        elif request.loaded is not None:
+            yield await prepare(home, request.loaded, exports, expression=request.expression), exports
+
+
+def load_plan_file(path: Path) -> LoadedPlan:
+    """The plan of a file, validated."""
+    from edgesweep.plan.load import load_plan
+
+    return load_plan(path)

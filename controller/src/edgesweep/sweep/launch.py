@@ -1,0 +1,240 @@
+"""Everything a run needs, opened and put together: devices described, models known, cells planned, books opened."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import getpass
+import os
+import platform
+import secrets
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psutil
+
+import edgesweep
+from edgesweep.errors import EdgesweepError
+from edgesweep.export.service import ExportService
+from edgesweep.fleet.client import DeviceClient
+from edgesweep.fleet.inventory import DeviceEntry, load_inventory
+from edgesweep.fleet.pki import controller_tls_dir
+from edgesweep.home import Home
+from edgesweep.models.source import ModelFacts, ModelSource
+from edgesweep.plan.cell import Cell
+from edgesweep.plan.expand import DeviceChoice, expand
+from edgesweep.plan.load import LoadedPlan, plan_from_json
+from edgesweep.plan.preset import preset_of
+from edgesweep.plan.schema import PlanFile
+from edgesweep.plan.selection import select
+from edgesweep.plan.sources import sources_of
+from edgesweep.store.records import DeviceRecord, Outcome, RunRecord, RunState, RunView
+from edgesweep.store.store import Store
+from edgesweep.store.writer import StoreWriter
+from edgesweep.sweep.device_loop import LoopSettings
+from edgesweep.sweep.ledger import Emit, Ledger
+from edgesweep.sweep.orchestrator import Member, Sweep, SweepSummary
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that is planned but not started. `unplanned` counts combinations that are not cells, by reason."""
+
+    run: RunRecord
+    plan: PlanFile
+    sources: tuple[ModelSource, ...]
+    cells: tuple[Cell, ...]
+    members: tuple[Member, ...]
+    devices: tuple[DeviceRecord, ...]
+    unplanned: Mapping[str, int]
+
+
+def client_opener(home: Home) -> Callable[[DeviceEntry], DeviceClient]:
+    """How this user's controller opens a device: with its own certificate, unless the entry says insecure."""
+
+    def open_client(entry: DeviceEntry) -> DeviceClient:
+        tls_dir = None if entry.insecure else controller_tls_dir(home.pki)
+        return DeviceClient(entry, tls_dir, controller_version=edgesweep.__version__)
+
+    return open_client
+
+
+def owner_name() -> str:
+    """Who takes the leases: user, host and process, so that a person can find what holds a board."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}:{os.getpid()}"
+
+
+def host_facts() -> dict[str, Any]:
+    """What the report says about the controller's host; sizes in bytes."""
+    return {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "cpu_count": os.cpu_count(),
+        "memory_total_bytes": psutil.virtual_memory().total,
+    }
+
+
+def open_exports(home: Home, plan: PlanFile) -> ExportService:
+    """The export service for a plan, with its limits; to be entered as an async context."""
+    limits = {"timeout_s": plan.export.timeout_s} if plan.export.timeout_s else {}
+    return ExportService(home.exports, memory_bytes=plan.export.memory_bytes, **limits)
+
+
+async def describe_members(
+    entries: Sequence[DeviceEntry], open_client: Callable[[DeviceEntry], DeviceClient]
+) -> tuple[tuple[Member, ...], tuple[DeviceRecord, ...]]:
+    """Asks every device what it is, all at once; one that does not answer becomes a member with a fault."""
+
+    async def ask(entry: DeviceEntry) -> tuple[Member, DeviceRecord]:
+        try:
+            async with open_client(entry) as client:
+                found = await client.describe()
+        except EdgesweepError as error:
+            return Member(entry, fault=error), DeviceRecord(entry.name, entry.address, dict(entry.labels), None)
+        record = DeviceRecord(
+            entry.name, entry.address, dict(entry.labels), found.device, found.runtimes, found.reading, found.colocated
+        )
+        return Member(entry, found.colocated, emulated=found.device.emulated), record
+
+    answers = await asyncio.gather(*map(ask, entries))
+    return tuple(member for member, _ in answers), tuple(record for _, record in answers)
+
+
+async def facts_of_models(sources: Sequence[ModelSource], exports: ExportService) -> dict[str, ModelFacts]:
+    """What planning must know of each model; one that cannot be loaded is left out and fails at export."""
+
+    async def ask(source: ModelSource) -> ModelFacts | None:
+        try:
+            return await exports.describe(source)
+        except EdgesweepError as error:
+            if error.code != "model_unusable":
+                raise
+            return None
+
+    found = await asyncio.gather(*map(ask, sources))
+    return {source.name: facts for source, facts in zip(sources, found, strict=True) if facts is not None}
+
+
+async def prepare(home: Home, loaded: LoadedPlan, exports: ExportService, *, expression: str = "") -> Prepared:
+    """Plans a run: reads the inventory, asks the devices and models, expands the matrix.
+
+    Raises:
+        EdgesweepError: `unknown_device` for a device that the inventory lacks, `nothing_selected` for an empty matrix.
+    """
+    plan = loaded.plan
+    entries = load_inventory(home.inventory).select(plan.devices)
+    if not entries:
+        raise EdgesweepError(
+            "nothing_selected",
+            "no device is selected by the plan",
+            remedy="put one into the inventory: edgesweep device add NAME HOST:PORT",
+        )
+    sources = sources_of(plan, loaded.base_dir)
+    (members, devices), facts = await asyncio.gather(
+        describe_members(entries, client_opener(home)), facts_of_models(sources, exports)
+    )
+    choices = [DeviceChoice(record.name, record.labels, record.runtimes) for record in devices]
+    today = datetime.datetime.now(tz=datetime.UTC).date()
+    expansion = expand(plan, sources, facts, choices, today=today)
+    cells = tuple(select(expansion.cells, expression)) if expression else expansion.cells
+    if not cells:
+        raise EdgesweepError("nothing_selected")
+    return Prepared(new_run(loaded), plan, sources, cells, members, devices, expansion.unplanned)
+
+
+def new_run(loaded: LoadedPlan) -> RunRecord:
+    """A fresh run of a plan; its id sorts by time and names the plan."""
+    now = time.time()
+    stamp = datetime.datetime.fromtimestamp(now, tz=datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    return RunRecord(
+        id=f"{stamp}-{loaded.plan.name}-{secrets.token_hex(2)}",
+        name=loaded.plan.name,
+        plan_digest=loaded.digest,
+        plan_text=loaded.text,
+        plan=loaded.plan.model_dump(mode="json", by_alias=True),
+        base_dir=str(loaded.base_dir),
+        started=now,
+        controller_version=edgesweep.__version__,
+        host=host_facts(),
+        seed=secrets.randbelow(2**31),
+    )
+
+
+async def prepare_resume(home: Home, view: RunView) -> Prepared:
+    """Takes up a stored run again: its own plan, its own cells, the devices as they are now."""
+    plan = plan_from_json(view.run.plan)
+    inventory = load_inventory(home.inventory)
+    entries = tuple(inventory.get(record.name) for record in view.devices)
+    members, devices = await describe_members(entries, client_opener(home))
+    return Prepared(
+        replace(view.run, state=RunState.RUNNING),
+        plan,
+        sources_of(plan, view.run.base_dir),
+        tuple(record.cell for record in view.cells),
+        members,
+        devices,
+        {},
+    )
+
+
+async def execute(
+    home: Home,
+    prepared: Prepared,
+    exports: ExportService,
+    store: Store,
+    emit: Emit,
+    *,
+    resumed: RunView | None = None,
+    budget_s: float = 30.0,
+) -> SweepSummary:
+    """Runs what is planned, or what a stored run still lacks, and returns when every cell has its outcome."""
+    writer = StoreWriter(store)
+    try:
+        if resumed is None:
+            await writer.call(store.create_run, prepared.run, prepared.cells)
+        else:
+            await writer.call(store.set_run_state, prepared.run.id, RunState.RUNNING, None)
+        for record in prepared.devices:
+            if record.device is not None or resumed is None:
+                await writer.call(store.save_device, prepared.run.id, record)
+        ledger = Ledger(prepared.run.id, prepared.cells, store, writer, emit, **_stored_books(resumed))
+        sweep = Sweep(
+            prepared.run,
+            ledger,
+            sources=prepared.sources,
+            members=prepared.members,
+            exports=exports,
+            store=store,
+            writer=writer,
+            preset=preset_of(prepared.plan.measure),
+            fallback=prepared.plan.fallback,
+            open_client=client_opener(home),
+            settings=LoopSettings(owner=owner_name(), budget_s=budget_s),
+            emit=emit,
+        )
+        return await sweep.run()
+    finally:
+        await writer.close()
+
+
+def _stored_books(view: RunView | None) -> dict[str, Any]:
+    """What a stored run already knows; lost cells are open again."""
+    if view is None:
+        return {}
+    return {
+        "trials": {record.cell.name: record.trials for record in view.cells},
+        "ended": {
+            record.cell.name: record.end.outcome
+            for record in view.cells
+            if record.end is not None and record.end.outcome is not Outcome.LOST
+        },
+    }

@@ -1,0 +1,122 @@
+"""The book of one run: every trial and every cell's end passes through here into the store, and out as an event."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from edgesweep_proto.trial import Stage, TrialResult
+
+from edgesweep.plan.cell import Cell
+from edgesweep.stats.summary import summarise
+from edgesweep.store.records import CellEnd, Outcome, TrialRecord
+from edgesweep.store.samples import decode_samples
+from edgesweep.store.store import Store
+from edgesweep.store.writer import StoreWriter
+from edgesweep.sweep.events import CellFinished, SweepEvent, TrialFinished
+from edgesweep.sweep.outcome import end_of_lost, median_of
+from edgesweep.sweep.work import PlannedTrial
+
+Emit = Callable[[SweepEvent], None]
+
+
+class Ledger:
+    """Keeps one run's books: nothing is announced before it is stored, and each cell ends exactly once."""
+
+    def __init__(
+        self,
+        run_id: str,
+        cells: Sequence[Cell],
+        store: Store,
+        writer: StoreWriter,
+        emit: Emit,
+        *,
+        trials: Mapping[str, Sequence[TrialRecord]] | None = None,
+        ended: Mapping[str, Outcome] | None = None,
+    ) -> None:
+        self.run_id = run_id
+        self.cells = tuple(cells)
+        self.emit = emit
+        self._store = store
+        self._writer = writer
+        self._by_name = {cell.name: cell for cell in cells}
+        self._trials: dict[str, list[TrialRecord]] = {name: list(items) for name, items in (trials or {}).items()}
+        self._ended: dict[str, Outcome] = dict(ended or {})
+
+    def trials(self, cell_name: str) -> Sequence[TrialRecord]:
+        """The stored trials of a cell, retries included."""
+        return self._trials.get(cell_name, ())
+
+    @property
+    def trials_by_cell(self) -> Mapping[str, Sequence[TrialRecord]]:
+        """The stored trials of every cell."""
+        return self._trials
+
+    @property
+    def trial_count(self) -> int:
+        """How many trials are stored in all."""
+        return sum(map(len, self._trials.values()))
+
+    def is_open(self, cell: Cell) -> bool:
+        """Whether the cell still waits for its outcome."""
+        return cell.name not in self._ended
+
+    def open_cells(self, device: str | None = None) -> list[Cell]:
+        """Cells without an outcome, in planned order."""
+        return [cell for cell in self.cells if self.is_open(cell) and (device is None or cell.device == device)]
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many cells ended in which way."""
+        return dict(Counter(outcome.value for outcome in self._ended.values()))
+
+    async def add_trial(self, planned: PlannedTrial, result: TrialResult, samples: bytes) -> None:
+        """Stores a trial's result with its samples; a result that is stored already changes nothing."""
+        latency = None
+        if result.samples is not None and result.samples.measured_count:
+            measured = decode_samples(samples)[result.samples.warmup_count :]
+            latency = summarise(measured, result.samples.batch)
+        name = planned.group.leader.name
+        record = TrialRecord(
+            result.trial_id,
+            name,
+            planned.round,
+            planned.attempt,
+            result,
+            latency,
+            result.samples.blob.sha256 if result.samples else None,
+        )
+        if await self._writer.call(self._store.save_trial, self.run_id, record, samples):
+            self._trials.setdefault(name, []).append(record)
+            self.emit(
+                TrialFinished(planned.group.leader.device, name, result.outcome.value, result.cause, median_of(latency))
+            )
+
+    async def end(self, ends: Iterable[CellEnd]) -> None:
+        """Stores the outcomes, then announces them."""
+        for end in ends:
+            if end.cell_name in self._ended:
+                continue
+            await self._writer.call(self._store.end_cell, self.run_id, end)
+            self._ended[end.cell_name] = end.outcome
+            self.emit(
+                CellFinished(
+                    self._by_name[end.cell_name].device,
+                    end.cell_name,
+                    end.outcome.value,
+                    end.stage,
+                    end.cause,
+                    end.message,
+                    end.remedy,
+                    end.verdict.value if end.verdict else None,
+                    median_of(end.latency),
+                    len(self._ended),
+                    len(self.cells),
+                    end.latency.mad if end.latency else None,
+                    end.latency.n if end.latency else None,
+                )
+            )
+
+    async def lose(self, cells: Iterable[Cell], stage: Stage, cause: str, message: str) -> None:
+        """Ends open cells as lost: the lab kept them from being measured."""
+        await self.end([end_of_lost(cell.name, stage, cause, message) for cell in cells if self.is_open(cell)])

@@ -1,0 +1,190 @@
+"""A run from its cells to their outcomes: exports first, then every device in its own loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgesweep_proto.trial import Stage
+
+from edgesweep.errors import EdgesweepError
+from edgesweep.export.result import ExportResult
+from edgesweep.export.service import ExportJob, ExportService
+from edgesweep.fleet.client import DeviceClient
+from edgesweep.fleet.inventory import DeviceEntry
+from edgesweep.models.source import ModelSource
+from edgesweep.plan.cell import Cell, Variant
+from edgesweep.plan.preset import Preset
+from edgesweep.store.records import Outcome, RunRecord, RunState
+from edgesweep.store.store import Store
+from edgesweep.store.writer import StoreWriter
+from edgesweep.sweep.device_loop import DeviceLoop, LoopSettings
+from edgesweep.sweep.events import DeviceState, ExportFinished, ExportStarted, SweepFinished, SweepStarted
+from edgesweep.sweep.ledger import Emit, Ledger
+from edgesweep.sweep.outcome import end_of_failed_export, end_of_skip
+from edgesweep.sweep.work import group_cells, variant_key
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A device of the run: how it is reached, whether it is this very host, and what kept it from answering."""
+
+    entry: DeviceEntry
+    colocated: bool = False
+    fault: EdgesweepError | None = None
+    emulated: bool = False
+
+    @property
+    def host_tags(self) -> tuple[str, ...]:
+        """What must be said beside every number from this device."""
+        tags = ("shared_host",) if self.colocated else ()
+        return (*tags, "emulated") if self.emulated else tags
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSummary:
+    """How a run ended: cells by outcome and the seconds it took."""
+
+    run_id: str
+    outcomes: Mapping[str, int]
+    seconds: float
+
+
+def jobs_of(cells: Sequence[Cell], sources: Sequence[ModelSource]) -> list[ExportJob]:
+    """One export job per variant that some of the `cells` needs, with all shapes they ask of it."""
+    by_name = {source.name: source for source in sources}
+    wanted: dict[Variant, list[Cell]] = {}
+    for cell in cells:
+        if cell.skip is None:
+            wanted.setdefault(cell.variant, []).append(cell)
+    return [
+        ExportJob(by_name[variant.model], variant, tuple(dict.fromkeys(cell.shape for cell in members)))
+        for variant, members in wanted.items()
+    ]
+
+
+class Sweep:
+    """One run in progress. Every planned cell has exactly one outcome when `run` returns."""
+
+    def __init__(
+        self,
+        run: RunRecord,
+        ledger: Ledger,
+        *,
+        sources: Sequence[ModelSource],
+        members: Sequence[Member],
+        exports: ExportService,
+        store: Store,
+        writer: StoreWriter,
+        preset: Preset,
+        fallback: str,
+        open_client: Callable[[DeviceEntry], DeviceClient],
+        settings: LoopSettings,
+        emit: Emit,
+    ) -> None:
+        self._run = run
+        self._ledger = ledger
+        self._sources = sources
+        self._members = members
+        self._exports = exports
+        self._store = store
+        self._writer = writer
+        self._preset = preset
+        self._fallback = fallback
+        self._open_client = open_client
+        self._settings = settings
+        self._emit = emit
+
+    async def run(self) -> SweepSummary:
+        """Runs to the end; when cancelled, the run is marked interrupted and everything finished is kept."""
+        started = time.monotonic()
+        cells = self._ledger.cells
+        jobs = jobs_of(self._ledger.open_cells(), self._sources)
+        self._emit(
+            SweepStarted(
+                self._run.id,
+                self._run.name,
+                {member.entry.name: sum(cell.device == member.entry.name for cell in cells) for member in self._members},
+                len(jobs),
+                tuple(member.entry.name for member in self._members if member.colocated),
+            )
+        )
+        try:
+            await self._ledger.end([end_of_skip(cell) for cell in self._ledger.open_cells() if cell.skip is not None])
+            await self._lose_unreachable()
+            exported = await self._export(jobs)
+            async with asyncio.TaskGroup() as tasks:
+                for member in self._members:
+                    if member.fault is None:
+                        tasks.create_task(self._loop_of(member, exported).run())
+        except asyncio.CancelledError:
+            await self._close(RunState.INTERRUPTED)
+            self._emit(self._finished(started, complete=False))
+            raise
+        # Invariant 1: whatever a defect above may have left open is said to be lost, not forgotten.
+        await self._ledger.lose(
+            self._ledger.open_cells(), Stage.PLAN, "not_run", "nothing was left that could have run this cell"
+        )
+        await self._close(RunState.COMPLETE)
+        await self._writer.call(self._store.compact_samples, self._run.id)
+        self._emit(self._finished(started, complete=True))
+        return SweepSummary(self._run.id, self._ledger.outcomes, time.monotonic() - started)
+
+    async def _lose_unreachable(self) -> None:
+        for member in self._members:
+            if member.fault is None:
+                continue
+            code = "device_unreachable" if member.fault.code == "unreachable" else member.fault.code
+            cells = self._ledger.open_cells(member.entry.name)
+            self._emit(DeviceState(member.entry.name, "unreachable", len(cells), member.fault.message))
+            await self._ledger.lose(cells, Stage.PLAN, code, member.fault.message)
+
+    async def _export(self, jobs: Sequence[ExportJob]) -> dict[str, ExportResult]:
+        """Exports every variant; a failed one ends all its cells at once."""
+        wanted = {cell.variant for cell in self._ledger.open_cells()}
+        jobs = [job for job in jobs if job.variant in wanted]
+        results: dict[str, ExportResult] = {}
+        self._exports.on_start = lambda variant: self._emit(ExportStarted(f"{variant.model}/{variant.slug}"))
+        async for result in self._exports.export(jobs):
+            key = f"{result.variant.model}/{result.variant.slug}"
+            results[key] = result
+            await self._writer.call(self._store.save_export, self._run.id, result)
+            self._emit(
+                ExportFinished(
+                    key, result.cause, result.message, result.seconds, result.cached, len(results), len(jobs)
+                )
+            )
+            if not result.passed:
+                failed = [cell for cell in self._ledger.open_cells() if variant_key(cell) == key]
+                await self._ledger.end([end_of_failed_export(cell, result, self._ledger.cells) for cell in failed])
+        return results
+
+    def _loop_of(self, member: Member, exported: Mapping[str, ExportResult]) -> DeviceLoop:
+        return DeviceLoop(
+            member.entry,
+            group_cells(self._ledger.open_cells(member.entry.name), exported),
+            self._ledger,
+            open_client=self._open_client,
+            path_of=self._path_of,
+            preset=self._preset,
+            fallback=self._fallback,
+            seed=self._run.seed,
+            settings=self._settings,
+            host_tags=member.host_tags,
+        )
+
+    def _path_of(self, sha256: str) -> Path:
+        return self._exports.path_of(sha256)
+
+    async def _close(self, state: RunState) -> None:
+        await self._writer.call(self._store.set_run_state, self._run.id, state, time.time())
+
+    def _finished(self, started: float, *, complete: bool) -> SweepFinished:
+        lost = self._ledger.outcomes.get(Outcome.LOST.value, 0)
+        return SweepFinished(
+            self._run.id, self._ledger.outcomes, time.monotonic() - started, complete=complete and not lost
+        )
+

@@ -1,0 +1,158 @@
+"""From trials to the one outcome of a cell: pure rules of design.md §8."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from edgesweep_proto.trial import Stage, TrialOutcome
+
+from edgesweep.errors import remedy_for
+from edgesweep.export.result import ExportResult
+from edgesweep.plan.cell import Cell
+from edgesweep.stats.summary import LatencySummary, combine
+from edgesweep.stats.verdict import TrialFacts, judge
+from edgesweep.store.records import CellEnd, Outcome, TrialRecord, Verdict
+from edgesweep.sweep.work import COMPLETED, Group
+
+
+def end_of_skip(cell: Cell) -> CellEnd:
+    """The end of a cell that the plan does not run."""
+    if cell.skip is None:
+        msg = f"{cell.name} is not skipped"
+        raise ValueError(msg)
+    return CellEnd(
+        cell.name, Outcome.SKIPPED, Stage.PLAN.value, cell.skip.cause, cell.skip.message, remedy_for(cell.skip.cause)
+    )
+
+
+def end_of_failed_export(cell: Cell, export: ExportResult, planned: Iterable[Cell]) -> CellEnd:
+    """The end of a cell whose variant did not pass. `see` names the honest cell, if the plan holds it."""
+    return CellEnd(
+        cell.name,
+        Outcome.FAILED,
+        export.stage.value,
+        export.cause,
+        export.message,
+        remedy_for(export.cause),
+        detail=export.detail,
+        see=_honest_cell(cell, export, planned) if export.cause == "opset_not_honoured" else None,
+    )
+
+
+def _honest_cell(cell: Cell, export: ExportResult, planned: Iterable[Cell]) -> str | None:
+    if export.produced is None:
+        return None
+    honest = replace(cell, variant=replace(cell.variant, opset=export.produced.opset)).name
+    return honest if any(other.name == honest for other in planned) else None
+
+
+def end_of_lost(cell_name: str, stage: Stage, cause: str, message: str) -> CellEnd:
+    """The end of a cell that lab trouble kept from being measured; says nothing about the model."""
+    return CellEnd(cell_name, Outcome.LOST, stage.value, cause, message, remedy_for(cause))
+
+
+def end_of_trials(
+    group: Group, trials: Sequence[TrialRecord], *, planned: int, fallback: str, host_tags: Sequence[str]
+) -> CellEnd:
+    """The leader's end from its trials: first stable failure, else fallback, else pass, else lost.
+
+    Args:
+        group: the cells that share the measurement.
+        trials: every stored trial of the leader, retries included.
+        planned: completed trials that the preset asks for.
+        fallback: the plan's policy for nodes outside the first provider: allow, warn or fail.
+        host_tags: what is known about the device as a place to measure, e.g. `shared_host`.
+    """
+    name = group.leader.name
+    ordered = sorted(trials, key=lambda trial: (trial.round, trial.attempt))
+    completed = [trial for trial in ordered if trial.result.outcome in COMPLETED]
+    if not completed:
+        last = ordered[-1].result
+        cause = last.cause or "interrupted"
+        return end_of_lost(name, last.stage, cause, last.message)
+
+    tags = sorted({tag for trial in completed for tag in trial.result.tags} | set(host_tags))
+    failures = [trial for trial in completed if trial.result.outcome is TrialOutcome.FAILED]
+    if failures:
+        if len(failures) < len(completed):
+            tags.append(f"flaky {len(failures)}/{len(completed)}")
+        return _end_of_result(name, Outcome.FAILED, failures[0], tags)
+    fallen = [trial for trial in completed if trial.result.outcome is TrialOutcome.FALLBACK]
+    if fallen:
+        return _end_of_result(name, Outcome.FALLBACK, fallen[0], tags)
+
+    latency = combine([trial.latency for trial in completed if trial.latency is not None])
+    verdict, reasons = judge([facts_of(trial, tags) for trial in completed], planned=planned)
+    end = CellEnd(
+        name,
+        Outcome.PASS,
+        Stage.PLACEMENT.value,
+        verdict=Verdict(verdict),
+        reasons=tuple(reasons),
+        tags=tuple(tags),
+        latency=latency,
+        items_per_inference=group.payload.items,
+    )
+    return _apply_fallback_policy(end, completed[0], fallback)
+
+
+def _end_of_result(name: str, outcome: Outcome, trial: TrialRecord, tags: Sequence[str]) -> CellEnd:
+    result = trial.result
+    return CellEnd(
+        name,
+        outcome,
+        result.stage.value,
+        result.cause,
+        result.message,
+        remedy_for(result.cause),
+        detail=result.evidence,
+        tags=tuple(tags),
+    )
+
+
+def _apply_fallback_policy(end: CellEnd, trial: TrialRecord, fallback: str) -> CellEnd:
+    """Some nodes outside the chain's first provider: a tag, a reason or an outcome, as the plan says."""
+    placement, session = trial.result.placement, trial.result.session
+    if placement is None or session is None or not session.providers:
+        return end
+    first = session.providers[0]
+    elsewhere = sum(share.nodes for share in placement.shares if share.provider != first)
+    if not elsewhere:
+        return end
+    total = sum(share.nodes for share in placement.shares)
+    sentence = f"{elsewhere} of {total} nodes ran outside {first}"
+    if fallback == "fail":
+        return replace(
+            end,
+            outcome=Outcome.FALLBACK,
+            cause="partial_placement",
+            message=sentence,
+            remedy=remedy_for("partial_placement"),
+        )
+    reasons = end.reasons if fallback == "allow" else (*end.reasons, sentence)
+    return replace(end, tags=(*end.tags, "partial"), reasons=reasons)
+
+
+def facts_of(trial: TrialRecord, tags: Sequence[str]) -> TrialFacts:
+    """What the verdict needs to know of one trial."""
+    result = trial.result
+    return TrialFacts(
+        n=trial.latency.n if trial.latency else 0,
+        accounting=result.accounting,
+        stop_reason=result.samples.stop_reason if result.samples else "",
+        before=result.before,
+        after=result.after,
+        tags=tuple(tags),
+        median_s=median_of(trial.latency),
+    )
+
+
+def follow(end: CellEnd, follower: Cell) -> CellEnd:
+    """The end of a cell with the same artifact as the measured one: the same figures, said to be shared."""
+    return replace(end, cell_name=follower.name, same_as=end.cell_name)
+
+
+def median_of(latency: LatencySummary | None) -> float | None:
+    """The median in seconds, where there is one."""
+    return latency.median if latency else None

@@ -1,0 +1,65 @@
+"""From a finished run to the exit code that a nightly job branches on (conventions: 1 finding, 4 lab, 2 plan)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from edgesweep.errors import ExitCode
+from edgesweep.store.records import CellRecord, Outcome, RunView, Verdict
+
+#: Causes that lie in the plan's own model, not in a way of exporting it.
+UNUSABLE = frozenset({"factory_failed", "factory_timeout", "invalid_model_file"})
+
+_BAD = frozenset({Outcome.FAILED, Outcome.FALLBACK})
+
+
+@dataclass(frozen=True, slots=True)
+class RunVerdict:
+    """The exit code and, in one sentence each, why it is not 0."""
+
+    exit_code: ExitCode
+    reasons: tuple[str, ...]
+
+
+def judge_run(view: RunView, fail_on: Collection[str], *, previous: Mapping[str, Outcome]) -> RunVerdict:
+    """Holds a run against the plan's `fail_on` words.
+
+    A model that could not even be loaded means that the plan is wrong, whatever `fail_on` says.
+
+    Args:
+        view: the run as stored.
+        fail_on: words of the plan: failure, fallback, new-failure, regression, untrusted, none.
+        previous: outcomes by cell key of the last complete run of the same plan name.
+    """
+    findings = []
+    ends = [(record.cell, record.end) for record in view.cells if record.end is not None]
+    if "failure" in fail_on:
+        findings.append((sum(end.outcome is Outcome.FAILED for _, end in ends), "failed"))
+    if "fallback" in fail_on:
+        findings.append((sum(end.outcome is Outcome.FALLBACK for _, end in ends), "fell back to another provider"))
+    if "new-failure" in fail_on:
+        new = sum(end.outcome in _BAD and previous.get(cell.key) is Outcome.PASS for cell, end in ends)
+        findings.append((new, "failed that passed in the run before"))
+    if "untrusted" in fail_on:
+        shaky = sum(end.outcome is Outcome.PASS and end.verdict is not Verdict.TRUSTED for _, end in ends)
+        findings.append((shaky, "have a number that is not trusted"))
+    reasons = [f"{count} cell{'s' if count > 1 else ''} {words}" for count, words in findings if count]
+
+    lost = sum(is_incomplete(record) for record in view.cells)
+    code = ExitCode.OK
+    if lost:
+        code = ExitCode.LAB
+        reasons.append(f"{lost} cell{'s were' if lost > 1 else ' was'} lost to lab trouble")
+    if any(count for count, _ in findings):
+        code = ExitCode.FINDING
+    unusable = sorted({cell.variant.model for cell, end in ends if end.cause in UNUSABLE})
+    if unusable:
+        code = ExitCode.USAGE
+        reasons.append(f"the plan names a model that cannot be loaded: {', '.join(unusable)}")
+    return RunVerdict(code, tuple(reasons))
+
+
+def is_incomplete(record: CellRecord) -> bool:
+    """Whether a cell says nothing about its model: not ended, or lost."""
+    return record.end is None or record.end.outcome is Outcome.LOST
