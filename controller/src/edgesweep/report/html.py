@@ -1,0 +1,440 @@
+"""The report as one HTML file: no network, light and dark, for desk, phone and paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from edgesweep.errors import CATALOGUE
+from edgesweep.report import charts, units
+from edgesweep.report.matrix import Block, Column, matrix_blocks
+from edgesweep.report.outcomes import (
+    OUTCOMES,
+    VERDICTS,
+    Cell,
+    Doc,
+    Finding,
+    group_findings,
+    outcome_counts,
+    outcome_of,
+    place_of,
+    run_seconds,
+    sentence,
+    session_of,
+    verdict_counts,
+    when,
+)
+
+MATRIX_COLUMNS = 12
+"""Columns that fit a desk and a sheet in landscape; a wider matrix is cut between opsets."""
+
+_DETAIL_CHARS = 1_500
+_DETAILS_TOTAL_CHARS = 150_000
+_DETAILS_PER_FINDING = 3
+_VERDICT_SHAPE = {"trusted": "dot", "doubtful": "ring", "invalid": "cross"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A cell as a line of the results table; all texts ready to print."""
+
+    id: str
+    name: Markup
+    outcome: str
+    mark: str
+    cause: str
+    finding: str
+    verdict: str
+    notes: str
+    figures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A column of figures: its heading, its unit, and what it holds."""
+
+    head: str
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A variant as exported: what was asked and what was produced."""
+
+    model: str
+    variant: str
+    asked: int
+    produced: dict[str, Any] | None
+    error: str
+    differs: bool
+    word: str
+
+
+def render_html(doc: Doc) -> str:
+    """The whole report of a result document as the text of one HTML file."""
+    findings = group_findings(doc)
+    anchors = {cell["name"]: f"f{index}" for index, finding in enumerate(findings) for cell in finding.cells}
+    row_ids = {cell["name"]: f"c{index}" for index, cell in enumerate(doc["cells"])}
+    figures, rows = _rows(doc["cells"], row_ids, anchors)
+    return _template().render(
+        run=doc["run"],
+        state=str(doc["run"].get("state") or ""),
+        started=when(doc["run"].get("started")),
+        took=run_seconds(doc),
+        host=", ".join(f"{key} {value}" for key, value in (doc["run"].get("host") or {}).items() if _is_plain(value)),
+        sentence=sentence(doc),
+        counts=outcome_counts(doc),
+        verdicts=verdict_counts(doc),
+        total=len(doc["cells"]),
+        devices=doc.get("devices", []),
+        outcomes=OUTCOMES,
+        verdict_words=VERDICTS,
+        blocks=[_matrix_view(block, row_ids, anchors) for block in matrix_blocks(doc)],
+        latency=_latency_chart(doc["cells"], row_ids),
+        memory=_memory_chart(doc["cells"], row_ids),
+        shared=sum(1 for cell in doc["cells"] if cell.get("same_as") and cell.get("latency_s")),
+        figures=figures,
+        rows=rows,
+        findings=_finding_views(findings),
+        row_ids=row_ids,
+        exports=_exports(doc["cells"]),
+    )
+
+
+@cache
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("edgesweep.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {
+        "duration": units.duration,
+        "size": units.size,
+        "seconds": units.seconds,
+        "count": units.count,
+        "plural": units.plural,
+        "breakable": breakable,
+        "words": lambda values: ", ".join(map(str, values)),
+        "facts": device_facts,
+        "short": short_provider,
+        "sensors": sensors,
+    }
+    environment.globals["legend"] = charts.legend_mark
+    return environment.get_template("report.html.j2")
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, (str, int, float)) and value != ""
+
+
+def breakable(text: str) -> Markup:
+    """`text` escaped, with places where a line may break after `/`, `_` and `+`; a copy of it stays the same text."""
+    broken = str(escape(text)).replace("/", "/<wbr>").replace("_", "_<wbr>").replace("+", "+<wbr>")
+    return Markup(broken)  # noqa: S704 - escaped above
+
+
+def short_provider(name: str) -> str:
+    """`cpu` for `CPUExecutionProvider`; short names stay."""
+    return name.removesuffix("ExecutionProvider").lower()
+
+
+def _matrix_view(block: Block, row_ids: dict[str, str], anchors: dict[str, str]) -> dict[str, Any]:
+    shapes = {(cell["shape"], session_of(cell)) for cells in block.cells.values() for cell in cells}
+    one_shape, one_session = len({shape for shape, _ in shapes}) == 1, len({session for _, session in shapes}) == 1
+    precisions = {column.precision for column in block.columns}
+
+    def entry(cell: Cell) -> dict[str, str]:
+        outcome = outcome_of(cell)
+        label = [] if one_shape else [cell["shape"]]
+        label += [] if one_session else [session_of(cell)]
+        median = (cell.get("latency_s") or {}).get("median")
+        return {
+            "outcome": outcome,
+            "mark": OUTCOMES[outcome].mark if outcome in OUTCOMES else "",
+            "href": f"#{row_ids[cell['name']]}" if outcome == "pass" else f"#{anchors[cell['name']]}",
+            "label": " ".join(label),
+            "say": units.seconds(median) if median is not None else cell.get("cause") or "",
+        }
+
+    tables = []
+    for columns in block.chunks(MATRIX_COLUMNS):
+        rows = []
+        for model in block.models:
+            row = [[entry(cell) for cell in block.cells.get((model, column), [])] for column in columns]
+            if any(row):
+                rows.append((model, row))
+        tables.append(
+            {
+                "exporters": _runs(column.exporter for column in columns),
+                "opsets": _runs((column.exporter, column.opset) for column in columns),
+                "axes": [_axes_label(column, precisions) for column in columns],
+                "rows": rows,
+            }
+        )
+    note = [] if not one_shape else [f"shape {next(iter(shapes))[0]}"]
+    note += [] if not one_session else [f"session {next(iter(shapes))[1]}"]
+    return {"title": block.title, "tables": tables, "note": ", ".join(note)}
+
+
+def _axes_label(column: Column, precisions: set[str]) -> str:
+    return column.axes if len(precisions) == 1 else f"{column.axes} {column.precision}"
+
+
+def _runs(values: Iterable[Any]) -> list[tuple[Any, int]]:
+    """Equal neighbours as (value, length), for headings that span columns."""
+    runs: list[tuple[Any, int]] = []
+    for value in values:
+        if runs and runs[-1][0] == value:
+            runs[-1] = (value, runs[-1][1] + 1)
+        else:
+            runs.append((value, 1))
+    return runs
+
+
+def _rows(cells: list[Cell], row_ids: dict[str, str], anchors: dict[str, str]) -> tuple[list[Figure], list[Row]]:
+    measured = [cell for cell in cells if cell.get("latency_s")]
+    time = units.time_unit(cell["latency_s"]["median"] for cell in measured)
+    cold = units.time_unit((cell.get("cold_start_s") or {}).get("session") for cell in measured)
+    size = units.size_unit(peak_memory(cell) for cell in measured)
+    figures = [
+        Figure("median", time.symbol, "latency of one inference"),
+        Figure("±", time.symbol, "median absolute deviation"),
+        Figure("p10 to p90", time.symbol, "four of five inferences lie here"),
+        Figure("p99", time.symbol, "n< tells how many inferences it needs"),
+        Figure("n", "", "inferences measured"),
+        Figure("rate", "inf/s", "inferences a second"),
+        Figure("peak memory", size.symbol, "steady state, over the loaded worker"),
+        Figure("session", cold.symbol, "time to make the session"),
+        Figure("first run", cold.symbol, "the first inference"),
+        Figure("nodes", "", "graph nodes by provider that ran them"),
+    ]
+
+    def row(cell: Cell) -> Row:
+        outcome = outcome_of(cell)
+        latency = cell.get("latency_s")
+        figures = _figures(cell, latency, time, cold, size) if latency else ()
+        notes = [*(cell.get("reasons") or []), *(cell.get("tags") or [])]
+        if cell.get("same_as"):
+            notes.append(f"same artifact as {cell['same_as']}, measured once")
+        if cell.get("see"):
+            notes.append(f"see {cell['see']}")
+        return Row(
+            id=row_ids[cell["name"]],
+            name=breakable(cell["name"]),
+            outcome=outcome,
+            mark=OUTCOMES[outcome].mark if outcome in OUTCOMES else "",
+            cause=cell.get("cause") or "",
+            finding=anchors.get(cell["name"], ""),
+            verdict=cell.get("verdict") or "",
+            notes="; ".join(map(str, notes)),
+            figures=figures,
+        )
+
+    return figures, [row(cell) for cell in cells]
+
+
+def peak_memory(cell: Cell) -> float | None:
+    """The steady peak in bytes, or the highest peak known when the steady one is not."""
+    memory = cell.get("memory_bytes") or {}
+    if memory.get("steady_peak") is not None:
+        return float(memory["steady_peak"])
+    peaks = [memory[key] for key in ("first_run_peak", "session_peak") if memory.get(key) is not None]
+    return float(max(peaks)) if peaks else None
+
+
+def _figures(cell: Cell, latency: Doc, time: units.Unit, cold: units.Unit, size: units.Unit) -> tuple[str, ...]:
+    median = latency["median"] / time.size
+    start = cell.get("cold_start_s") or {}
+    rate = (cell.get("throughput_per_s") or {}).get("inferences")
+    mad = latency.get("mad")
+    need = (latency.get("need") or {}).get("p99")
+    p99 = latency.get("p99")
+    low, high = latency.get("p10"), latency.get("p90")
+    return (
+        time.show(latency["median"]),
+        units.spread(None if mad is None else mad / time.size, median),
+        f"{time.show(low)} to {time.show(high)}" if low is not None or high is not None else units.NOTHING,
+        f"n<{need}" if p99 is None and need else time.show(p99),
+        units.count(latency.get("n")),
+        units.NOTHING if rate is None else units.number(rate),
+        size.show(peak_memory(cell)),
+        cold.show(start.get("session")),
+        cold.show(start.get("first_run")),
+        placement_text(cell),
+    )
+
+
+def placement_text(cell: Cell) -> str:
+    """`cpu 65`, or `xnnpack 60, cpu 5`: nodes by the provider that ran them."""
+    shares = (cell.get("placement") or {}).get("shares") or []
+    return ", ".join(f"{short_provider(share['provider'])} {share['nodes']}" for share in shares) or units.NOTHING
+
+
+def _chart_panels(marks: Iterable[tuple[Cell, charts.Mark]]) -> list[charts.Panel]:
+    panels: dict[str, charts.Panel] = {}
+    for cell, mark in marks:
+        panel = panels.setdefault(place_of(cell), charts.Panel(place_of(cell), {}))
+        panel.groups.setdefault(cell["model"], []).append(mark)
+    return list(panels.values())
+
+
+def _label(cell: Cell) -> str:
+    parts = [cell["exporter"], f"opset {cell['opset']}", cell["axes"]]
+    parts += [cell["precision"]] if cell["precision"] != "fp32" else []
+    parts += [cell["shape"]] if cell["shape"] != "example" else []
+    parts += [session_of(cell)] if session_of(cell) != "t1" else []
+    return " · ".join(parts)
+
+
+def _latency_chart(cells: list[Cell], row_ids: dict[str, str]) -> dict[str, Any] | None:
+    marks = []
+    for cell in cells:
+        latency = cell.get("latency_s")
+        if not latency or cell.get("same_as"):
+            continue
+        median = latency["median"]
+        low = latency["p10"] if latency.get("p10") is not None else median
+        high = latency["p90"] if latency.get("p90") is not None else median
+        text = units.latency(median, latency.get("mad"))
+        verdict = cell.get("verdict") or ""
+        text += "" if verdict in {"trusted", ""} else f" {verdict}"
+        shape = _VERDICT_SHAPE.get(verdict, "dot")
+        title = f"{cell['name']} n={latency.get('n')}"
+        marks.append((cell, charts.Mark(_label(cell), median, low, high, text, title, shape, f"#{row_ids[cell['name']]}")))
+    return _chart_view(marks, units.time_unit(mark.value for _, mark in marks))
+
+
+def _memory_chart(cells: list[Cell], row_ids: dict[str, str]) -> dict[str, Any] | None:
+    marks = []
+    for cell in cells:
+        memory = cell.get("memory_bytes") or {}
+        steady = peak_memory(cell)
+        if steady is None or cell.get("same_as"):
+            continue
+        peaks = [memory[key] for key in ("session_peak", "first_run_peak", "steady_peak") if memory.get(key) is not None]
+        highest = float(max([steady, *peaks]))
+        text = units.size(steady) + (f", highest {units.size(highest)}" if highest > steady else "")
+        title = f"{cell['name']} by {memory.get('method') or 'unknown method'}"
+        mark = charts.Mark(_label(cell), steady, steady, highest, text, title, "bar", f"#{row_ids[cell['name']]}")
+        marks.append((cell, mark))
+    return _chart_view(marks, units.size_unit(mark.value for _, mark in marks))
+
+
+def _chart_view(marks: list[tuple[Cell, charts.Mark]], unit: units.Unit) -> dict[str, Any] | None:
+    if not marks:
+        return None
+    panels = _chart_panels(marks)
+    scale = charts.scale_for(panels, unit)
+    return {
+        "unit": unit.symbol,
+        "log": scale.log,
+        "axis": charts.draw_axis(scale, unit),
+        "panels": [
+            {
+                "title": panel.title,
+                "groups": [
+                    (model, charts.draw_group(group, scale, unit, f"{model} on {panel.title}"))
+                    for model, group in panel.groups.items()
+                ],
+            }
+            for panel in panels
+        ],
+    }
+
+
+def _finding_views(findings: list[Finding]) -> list[dict[str, Any]]:
+    budget = _DETAILS_TOTAL_CHARS
+    views = []
+    for finding in findings:
+        messages = []
+        for place, (message, cells) in enumerate(finding.by_message.items()):
+            detail = next((str(cell["detail"]) for cell in cells if cell.get("detail")), "")
+            shown = _shorten(detail) if place < _DETAILS_PER_FINDING and budget > 0 else ""
+            budget -= len(shown)
+            messages.append({"text": message if message != finding.text else "", "cells": cells, "detail": shown})
+        views.append({"finding": finding, "messages": messages})
+    return views
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= _DETAIL_CHARS:
+        return text
+    half = _DETAIL_CHARS // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half:,} characters left out; all of them are in the JSON document …\n{text[-half:]}"
+
+
+def _exports(cells: list[Cell]) -> list[Export]:
+    seen: dict[tuple[str, str], Export] = {}
+    for cell in cells:
+        variant = f"{cell['exporter']}-opset{cell['opset']}-{cell['axes']}-{cell['precision']}"
+        key = (cell["model"], variant)
+        known = seen.get(key)
+        if known and (known.error or not cell.get("numerics")):
+            continue
+        produced = cell.get("produced")
+        numerics = cell.get("numerics") or {}
+        error = numerics.get("max_absolute_error")
+        at_export = cell.get("stage") in {"plan", "export", "check"} and outcome_of(cell) != "pass"
+        word = (cell.get("cause") or outcome_of(cell)) if at_export else ("exported" if produced else "")
+        seen[key] = Export(
+            *key,
+            asked=cell["opset"],
+            produced=produced,
+            error="" if error is None else f"{error:.1e}",
+            differs=bool(produced and produced["opset"] != cell["opset"]),
+            word=word,
+        )
+    return list(seen.values())
+
+
+def device_facts(device: Doc) -> list[tuple[str, str]]:
+    """The facts of a device that a reader asks for, named and with units; those not found are left out."""
+    facts = device.get("facts") or {}
+    labels = ", ".join(f"{key}={value}" for key, value in (device.get("labels") or {}).items())
+    cpus = facts.get("allowed_cpus") or []
+    count = f"{facts.get('cpu_count')} CPUs" + (f", {len(cpus)} allowed" if cpus and len(cpus) != facts.get("cpu_count") else "")
+    memory = facts.get("memory_total_bytes")
+    pairs = [
+        ("board", facts.get("board")),
+        ("processor", ", ".join(filter(None, [facts.get("cpu_model"), count if facts.get("cpu_count") else ""]))),
+        ("architecture", facts.get("machine")),
+        ("memory", units.size(memory) if memory else ""),
+        ("system", ", ".join(filter(None, [facts.get("system"), facts.get("kernel"), facts.get("libc")]))),
+        ("agent", f"{facts['agent_version']}, Python {facts.get('python_version')}" if facts.get("agent_version") else ""),
+        ("address", device.get("address")),
+        ("labels", labels),
+        ("host", "shared with the controller: numbers are tagged shared_host" if device.get("colocated") else ""),
+        ("emulated", "yes: its timing says nothing about the real board" if facts.get("emulated") else ""),
+        ("at the start", sensors(device.get("reading"))),
+    ]
+    return [(name, str(value)) for name, value in pairs if value]
+
+
+def sensors(reading: Doc | None) -> str:
+    """A reading of the sensors as one line with units; empty without a reading."""
+    if not reading:
+        return ""
+    temperatures = reading.get("temperatures_c") or {}
+    frequencies = reading.get("frequencies_hz") or {}
+    governors = sorted(set((reading.get("governors") or {}).values()))
+    parts = [f"{max(temperatures.values()):.0f} °C hottest"] if temperatures else []
+    parts += [f"{max(frequencies.values()) / 1e9:.2f} GHz fastest core"] if frequencies else []
+    parts += [f"governor {', '.join(governors)}"] if governors else []
+    parts += [f"power mode {reading['power_mode']}"] if reading.get("power_mode") else []
+    parts += [f"load {reading['load_1m']:.2f}"] if reading.get("load_1m") is not None else []
+    parts += [f"throttled: {', '.join(reading['throttle'])}"] if reading.get("throttle") else []
+    return ", ".join(parts)
+
+
+def cause_text(code: str) -> str:
+    """The catalogue's sentence for a cause; empty for one that is not in it."""
+    return CATALOGUE[code].text if code in CATALOGUE else ""

@@ -1,0 +1,73 @@
+"""The matrix models × variants of a result document: one block per device, runtime and provider chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgesweep.report.outcomes import Cell, Doc
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Column:
+    """A variant as a column: the same for every model."""
+
+    exporter: str
+    opset: int
+    axes: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One matrix. `cells` holds, per model and column, the cells of all shapes and sessions; often just one."""
+
+    device: str
+    runtime: str
+    providers: tuple[str, ...]
+    models: tuple[str, ...]
+    columns: tuple[Column, ...]
+    cells: dict[tuple[str, Column], list[Cell]]
+
+    @property
+    def title(self) -> str:
+        """`device · runtime · provider+chain`."""
+        return f"{self.device} · {self.runtime} · {'+'.join(self.providers)}"
+
+    def chunks(self, width: int) -> list[tuple[Column, ...]]:
+        """The columns in tables of at most `width`, cut between opsets (or exporters) where that is possible."""
+        tables: list[list[Column]] = [[]]
+        families: dict[tuple[str, int], list[Column]] = {}
+        for column in self.columns:
+            families.setdefault((column.exporter, column.opset), []).append(column)
+        for family in families.values():
+            if len(tables[-1]) + len(family) > width and tables[-1]:
+                tables.append([])
+            tables[-1].extend(family)
+        return [tuple(table) for table in tables if table]
+
+
+def column_of(cell: Cell) -> Column:
+    """The column that a cell belongs to."""
+    return Column(cell["exporter"], cell["opset"], cell["axes"], cell["precision"])
+
+
+def matrix_blocks(doc: Doc) -> list[Block]:
+    """All blocks in planned order. Models and axes keep planned order, exporters and opsets are sorted."""
+    places: dict[tuple[str, str, tuple[str, ...]], list[Cell]] = {}
+    for cell in doc["cells"]:
+        places.setdefault((cell["device"], cell["runtime"], tuple(cell["providers"])), []).append(cell)
+    return [_block(place, cells) for place, cells in places.items()]
+
+
+def _block(place: tuple[str, str, tuple[str, ...]], members: list[Cell]) -> Block:
+    cells: dict[tuple[str, Column], list[Cell]] = {}
+    for cell in members:
+        cells.setdefault((cell["model"], column_of(cell)), []).append(cell)
+    axes = {name: index for index, name in enumerate(dict.fromkeys(cell["axes"] for cell in members))}
+    exporters = {name: index for index, name in enumerate(dict.fromkeys(cell["exporter"] for cell in members))}
+    columns = sorted(
+        {column for _, column in cells},
+        key=lambda column: (exporters[column.exporter], column.opset, axes[column.axes], column.precision),
+    )
+    models = tuple(dict.fromkeys(cell["model"] for cell in members))
+    return Block(*place, models=models, columns=tuple(columns), cells=cells)

@@ -1,0 +1,163 @@
+"""What a result document says on the whole: counts, trust, the findings grouped by cause, and its one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from edgesweep.errors import CATALOGUE, remedy_for
+from edgesweep.report.units import plural
+
+Doc = dict[str, Any]
+Cell = dict[str, Any]
+
+UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """An outcome or a verdict as shown: a mark that needs no colour, and its meaning in one sentence."""
+
+    mark: str
+    meaning: str
+
+
+OUTCOMES: dict[str, Word] = {
+    "pass": Word("✓", "ran where it was asked to run, with the right outputs"),
+    "fallback": Word("↷", "ran, but not on the execution provider that was asked for"),
+    "failed": Word("✗", "did not come through: the stage and the cause say where and why; the finding is stable"),
+    "skipped": Word("-", "planned but not run, for the reason given"),
+    "lost": Word("?", "the lab failed, not the model: the device did not answer within the retry budget"),
+    UNFINISHED: Word("…", "has no outcome yet: the run goes on, or was cut short"),
+}
+
+VERDICTS: dict[str, Word] = {
+    "trusted": Word("●", "the number can be compared with other nights"),
+    "doubtful": Word("○", "the number is honest, but the reasons given may have moved it"),
+    "invalid": Word("×", "do not use the number: the reasons say what disturbed it"),
+}
+
+
+@dataclass(slots=True)
+class Finding:
+    """All cells that ended alike: same outcome, stage and cause. `by_message` keeps what was said, cell by cell."""
+
+    outcome: str
+    stage: str
+    cause: str
+    text: str
+    remedy: str
+    by_message: dict[str, list[Cell]] = field(default_factory=dict)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells of the finding, in planned order within each message."""
+        return [cell for cells in self.by_message.values() for cell in cells]
+
+    @property
+    def title(self) -> str:
+        """`failed at check: wrong_output`, the same words everywhere."""
+        where = f" at {self.stage}" if self.stage and self.outcome in {"failed", "fallback"} else ""
+        return f"{self.outcome}{where}: {self.cause}" if self.cause else f"{self.outcome}{where}"
+
+
+def outcome_of(cell: Cell) -> str:
+    """The cell's outcome; `unfinished` for none."""
+    return str(cell.get("outcome") or UNFINISHED)
+
+
+def outcome_counts(doc: Doc) -> dict[str, int]:
+    """Cells by outcome, in the fixed order, zeros included."""
+    counts = dict.fromkeys(OUTCOMES, 0)
+    for cell in doc["cells"]:
+        word = outcome_of(cell)
+        counts[word] = counts.get(word, 0) + 1
+    return counts
+
+
+def verdict_counts(doc: Doc) -> dict[str, int]:
+    """Measured cells by verdict, in the fixed order, zeros included."""
+    counts = dict.fromkeys(VERDICTS, 0)
+    for cell in doc["cells"]:
+        if cell.get("verdict"):
+            counts[cell["verdict"]] = counts.get(cell["verdict"], 0) + 1
+    return counts
+
+
+def group_findings(doc: Doc) -> list[Finding]:
+    """Every cell that is not a pass, grouped by outcome, stage and cause; most serious outcome and largest group first."""
+    order = ["failed", "fallback", "lost", "skipped", UNFINISHED]
+    groups: dict[tuple[str, str, str], Finding] = {}
+    for cell in doc["cells"]:
+        outcome = outcome_of(cell)
+        if outcome == "pass":
+            continue
+        cause = cell.get("cause") or ""
+        key = (outcome, cell.get("stage") or "" if outcome != UNFINISHED else "", cause)
+        if key not in groups:
+            groups[key] = Finding(*key, text=_text(outcome, cause), remedy=_remedy(doc, cell, outcome, cause))
+        groups[key].by_message.setdefault(cell.get("message") or "", []).append(cell)
+    ranked = {word: place for place, word in enumerate(order)}
+    return sorted(groups.values(), key=lambda group: (ranked.get(group.outcome, len(order)), -len(group.cells)))
+
+
+def _text(outcome: str, cause: str) -> str:
+    if cause in CATALOGUE:
+        return CATALOGUE[cause].text
+    return OUTCOMES[outcome].meaning if outcome in OUTCOMES and not cause else ""
+
+
+def _remedy(doc: Doc, cell: Cell, outcome: str, cause: str) -> str:
+    if outcome == UNFINISHED:
+        return f"go on with `edgesweep run --resume {doc['run']['id']}`"
+    return cell.get("remedy") or remedy_for(cause)
+
+
+def sentence(doc: Doc) -> str:
+    """The run's outcome in words, e.g. for a report's head: what passed, what did not, what can be trusted."""
+    counts = outcome_counts(doc)
+    total = len(doc["cells"])
+    if not total:
+        return "The run has no cell."
+    others = [f"{amount} {word}" for word, amount in counts.items() if amount and word != "pass"]
+    if others:
+        parts = [f"{counts['pass']} of {plural(total, 'cell')} pass; {', '.join(others)}."]
+    else:
+        parts = ["The one cell passes." if total == 1 else f"All {total:,} cells pass."]
+    verdicts = verdict_counts(doc)
+    measured = sum(verdicts.values())
+    shaky = [f"{amount} {word}" for word, amount in verdicts.items() if amount and word != "trusted"]
+    if not measured:
+        parts.append("Nothing was measured.")
+    elif shaky:
+        parts.append(f"Of {plural(measured, 'measured number')}, {verdicts['trusted']} trusted, {', '.join(shaky)}.")
+    else:
+        parts.append("Every measured number is trusted.")
+    return " ".join(parts)
+
+
+def when(value: float | str | None) -> datetime | None:
+    """A moment of the document (Unix seconds, or ISO 8601) as an aware datetime in UTC."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return datetime.fromtimestamp(value, UTC)
+
+
+def run_seconds(doc: Doc) -> float | None:
+    """How long the run took by the wall clock, in seconds; None while it is not finished."""
+    started, finished = when(doc["run"].get("started")), when(doc["run"].get("finished"))
+    return (finished - started).total_seconds() if started and finished else None
+
+
+def place_of(cell: Cell) -> str:
+    """Where a cell ran: `device · runtime · provider+chain`."""
+    return " · ".join((cell["device"], cell["runtime"], "+".join(cell["providers"])))
+
+
+def session_of(cell: Cell) -> str:
+    """The last segment of the cell's name, which holds the threads and all other session options."""
+    return str(cell["name"].rsplit("/", 1)[-1])
