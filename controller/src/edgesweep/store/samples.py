@@ -122,9 +122,9 @@ class SampleFiles:
             warmup = min(key.warmup_count, count)
             yield pa.table(
                 [
-                    pa.array([key.trial_id] * count, pa.string()),
-                    pa.array([key.cell] * count, pa.string()),
-                    pa.array(["warmup"] * warmup + ["measured"] * (count - warmup), pa.string()),
+                    pa.repeat(key.trial_id, count),
+                    pa.repeat(key.cell, count),
+                    pa.concat_arrays([pa.repeat("warmup", warmup), pa.repeat("measured", count - warmup)]),
                     pa.array(np.arange(count)),
                     pa.array(times),
                 ],

@@ -13,7 +13,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -33,16 +33,20 @@ def to_data(value: Any) -> Any:
     """`value` as plain JSON data: dataclasses as objects, enums as their value, tuples as lists."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_data(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {clean_text(str(key)): to_data(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [to_data(item) for item in value]
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, float) and not math.isfinite(value):
         return _WORDS.get(value, "NaN")
-    if isinstance(value, dict):
-        return {clean_text(str(key)): to_data(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [to_data(item) for item in value]
     return value
 
 
@@ -53,7 +57,7 @@ def from_data(cls: type[T], data: Any) -> T:
         KeyError: a field without a default is missing.
         ValueError: a word is no member of its enum.
     """
-    return typing.cast("T", decoder(cls)(data))
+    return typing.cast("T", decoder(typing.cast("Hashable", cls))(data))
 
 
 @functools.cache
