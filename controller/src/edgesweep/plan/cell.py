@@ -82,15 +82,8 @@ class Cell:
     def name(self) -> str:
         """The cell's one printable name, unique in a run and the same everywhere."""
         chain = "+".join(self.providers)
-        return "/".join((
-            self.device,
-            self.variant.model,
-            self.variant.slug,
-            self.runtime,
-            chain,
-            self.shape.slug,
-            self.session.slug,
-        ))
+        parts = [self.device, self.variant.model, self.variant.slug, self.runtime, chain]
+        return "/".join([*parts, self.shape.slug, self.session.slug])
 
     @property
     def key(self) -> str:
