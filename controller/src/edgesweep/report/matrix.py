@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgesweep.report.outcomes import Cell, Doc
+from edgesweep.report.outcomes import Cell, Doc, place_title
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,8 +30,8 @@ class Block:
 
     @property
     def title(self) -> str:
-        """`device · runtime · provider+chain`."""
-        return f"{self.device} · {self.runtime} · {'+'.join(self.providers)}"
+        """`device · onnxruntime VERSION · provider+chain`."""
+        return place_title(self.device, self.runtime, self.providers)
 
     def chunks(self, width: int) -> list[tuple[Column, ...]]:
         """The columns in tables of at most `width`, cut between opsets (or exporters) where that is possible."""

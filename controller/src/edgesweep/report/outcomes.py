@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -111,7 +112,8 @@ def _text(outcome: str, cause: str) -> str:
 def _remedy(doc: Doc, cell: Cell, outcome: str, cause: str) -> str:
     if outcome == UNFINISHED:
         return f"go on with `edgesweep run --resume {doc['run']['id']}`"
-    return cell.get("remedy") or remedy_for(cause)
+    remedy = cell.get("remedy") or remedy_for(cause)
+    return str(remedy).replace("--resume RUN", f"--resume {doc['run']['id']}")
 
 
 def sentence(doc: Doc) -> str:
@@ -153,9 +155,14 @@ def run_seconds(doc: Doc) -> float | None:
     return (finished - started).total_seconds() if started and finished else None
 
 
+def place_title(device: str, runtime: str, providers: Iterable[str]) -> str:
+    """A device, a runtime and a provider chain as a heading: `pi5 · onnxruntime 1.23.2 · xnnpack+cpu`."""
+    return f"{device} · onnxruntime {runtime} · {'+'.join(providers)}"
+
+
 def place_of(cell: Cell) -> str:
-    """Where a cell ran: `device · runtime · provider+chain`."""
-    return " · ".join((cell["device"], cell["runtime"], "+".join(cell["providers"])))
+    """Where a cell ran, as a heading."""
+    return place_title(cell["device"], cell["runtime"], cell["providers"])
 
 
 def session_of(cell: Cell) -> str:

@@ -1,0 +1,340 @@
+"""The terminal's tables of a result document. They adapt to the width they get, at most 100 columns off a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from edgesweep.report import units
+from edgesweep.report.html import device_facts, peak_memory, short_provider
+from edgesweep.report.matrix import Block, matrix_blocks
+from edgesweep.report.outcomes import (
+    OUTCOMES,
+    Cell,
+    Doc,
+    Finding,
+    group_findings,
+    outcome_counts,
+    outcome_of,
+    place_of,
+    run_seconds,
+    session_of,
+    verdict_counts,
+    when,
+)
+
+WIDEST_OFF_TERMINAL = 100
+CELLS_PER_FINDING = 6
+
+STYLES = {
+    "pass": "green",
+    "fallback": "yellow",
+    "failed": "bold red",
+    "skipped": "dim",
+    "lost": "magenta",
+    "unfinished": "cyan",
+    "trusted": "green",
+    "doubtful": "yellow",
+    "invalid": "red",
+}
+"""Colours that go with the words; never instead of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptive:
+    """A renderable that is built for the width that it gets, so that nothing is cut off."""
+
+    build: Callable[[int], RenderableType]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Builds for the console's width, held to 100 columns where nobody can resize it."""
+        width = options.max_width if console.is_terminal else min(options.max_width, WIDEST_OFF_TERMINAL)
+        yield from console.render(self.build(width), options.update(max_width=width))
+
+
+def styled(word: str, text: str | None = None) -> Text:
+    """An outcome or a verdict as a coloured word (or as `text` in the word's colour)."""
+    return Text(word if text is None else text, style=STYLES.get(word, ""))
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
+
+
+def _heading(text: str) -> Text:
+    return Text(text, style="bold underline")
+
+
+# Matrix
+
+
+def matrix_table(doc: Doc) -> RenderableType:
+    """The outcomes: per device, runtime and provider chain, models and variants down, opsets across."""
+    blocks = matrix_blocks(doc)
+    several = any(len(cells) > 1 for block in blocks for cells in block.cells.values())
+
+    def build(width: int) -> RenderableType:
+        parts: list[RenderableType] = []
+        for block in blocks:
+            parts += [Text(), _heading(block.title), *_matrix_of(block, width)]
+        if several:
+            note = "1/2 failed: one of the two shapes or sessions of that variant failed; a bare word stands for all of them"
+            parts.append(Text(note, style="dim"))
+        return Group(*parts)
+
+    return Adaptive(build)
+
+
+def _matrix_of(block: Block, width: int) -> Iterable[Table]:
+    opsets = sorted({column.opset for column in block.columns})
+    lines: list[tuple[str, dict[int, list[Cell]]]] = []
+    for model in block.models:
+        variants: dict[str, dict[int, list[Cell]]] = {}
+        for column in block.columns:
+            cells = block.cells.get((model, column))
+            if cells:
+                label = f"{column.exporter} {column.axes}" + ("" if column.precision == "fp32" else f" {column.precision}")
+                variants.setdefault(label, {}).setdefault(column.opset, []).extend(cells)
+        lines += [(model, {}), *((f"  {label}", by_opset) for label, by_opset in variants.items())]
+    label_width = min(max(len(label) for label, _ in lines), max(16, width // 3))
+    squares = [_square(cells) for _, by_opset in lines for cells in by_opset.values()]
+    square_width = max([9, *(len(square) for square in squares)])
+    fitting = max(1, (width - label_width - 1) // (square_width + 1))
+    for start in range(0, len(opsets), fitting):
+        table = _table()
+        table.add_column("model, variant", width=label_width, overflow="fold")
+        shown = opsets[start : start + fitting]
+        for opset in shown:
+            table.add_column(f"opset {opset}", width=square_width, no_wrap=True)
+        for label, by_opset in lines:
+            if by_opset:
+                table.add_row(Text(label), *(_square(by_opset.get(opset, [])) for opset in shown))
+            else:
+                table.add_row(Text(label, style="bold"))
+        yield table
+
+
+def _square(cells: list[Cell]) -> Text:
+    if not cells:
+        return Text(".", style="dim")
+    words = [outcome_of(cell) for cell in cells]
+    order = ["failed", "lost", "fallback", "unfinished", "skipped", "pass"]
+    worst = min(words, key=lambda word: order.index(word) if word in order else 0)
+    share = "" if words.count(worst) == len(words) else f"{words.count(worst)}/{len(words)} "
+    return styled(worst, share + worst)
+
+
+# Results
+
+
+def results_table(doc: Doc) -> RenderableType:
+    """The numbers of every measured cell, with spread, n and verdict; the unit of a column is in its heading."""
+    measured = [cell for cell in doc["cells"] if cell.get("latency_s")]
+    if not measured:
+        return Text("Nothing was measured.")
+    time = units.time_unit(cell["latency_s"]["median"] for cell in measured)
+    size = units.size_unit(peak_memory(cell) for cell in measured)
+    places: dict[str, dict[str, list[Cell]]] = {}
+    for cell in measured:
+        places.setdefault(place_of(cell), {}).setdefault(cell["model"], []).append(cell)
+    notes: dict[str, int] = {}
+    for cell in measured:
+        for reason in cell.get("reasons") or []:
+            notes.setdefault(str(reason), len(notes) + 1)
+
+    def build(_width: int) -> RenderableType:
+        parts: list[RenderableType] = []
+        for place, models in places.items():
+            parts += [Text(), _heading(place), _results_of(models, time, size, notes)]
+        return Group(*parts, *_legend(measured, notes))
+
+    return Adaptive(build)
+
+
+def _legend(measured: list[Cell], notes: dict[str, int]) -> Iterable[Text]:
+    lines = [f"[{place}] {note}" for note, place in notes.items()]
+    lines.append("± is the median absolute deviation, n the inferences, peak the steady memory over the loaded worker")
+    needs = {need["p99"] for cell in measured if (need := cell["latency_s"].get("need") or {}).get("p99")}
+    if needs:
+        lines.append(f"n<{min(needs)}: a p99 needs {min(needs)} inferences")
+    if any(cell.get("same_as") for cell in measured):
+        lines.append("= shares the measurement of a cell with an equal artifact")
+    for line in lines:
+        yield Text(line, style="dim", overflow="fold")
+
+
+def _results_of(models: dict[str, list[Cell]], time: units.Unit, size: units.Unit, notes: dict[str, int]) -> Table:
+    table = _table()
+    table.add_column("model, variant", overflow="fold", min_width=20)
+    for heading in (f"median\n{time.symbol}", f"±\n{time.symbol}", f"p99\n{time.symbol}", "n", f"peak\n{size.symbol}"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("trust", overflow="fold", min_width=8)
+    for model, cells in models.items():
+        table.add_row(Text(model, style="bold"))
+        for cell in cells:
+            table.add_row(Text(f"  {variant_text(cell)}"), *_figures(cell, time, size), _trust(cell, notes))
+    return table
+
+
+def _figures(cell: Cell, time: units.Unit, size: units.Unit) -> list[str]:
+    latency = cell["latency_s"]
+    mad = latency.get("mad")
+    need = (latency.get("need") or {}).get("p99")
+    p99 = latency.get("p99")
+    return [
+        time.show(latency["median"]),
+        units.spread(None if mad is None else mad / time.size, latency["median"] / time.size),
+        f"n<{need}" if p99 is None and need else time.show(p99),
+        units.count(latency.get("n")),
+        size.show(peak_memory(cell)),
+    ]
+
+
+def _trust(cell: Cell, notes: dict[str, int]) -> Text:
+    verdict = cell.get("verdict") or ""
+    outcome = outcome_of(cell)
+    text = styled(verdict)
+    for reason in cell.get("reasons") or []:
+        text.append(f" [{notes[str(reason)]}]", style="dim")
+    if cell.get("same_as"):
+        text.append(" =", style="dim")
+    if outcome != "pass":
+        text.append(" ").append_text(styled(outcome))
+    return text
+
+
+def variant_text(cell: Cell) -> str:
+    """`dynamo-opset18-batch`, then what is not the default: precision, shape, session."""
+    precision = "" if cell["precision"] == "fp32" else f"-{cell['precision']}"
+    extras = [cell["shape"]] if cell["shape"] != "example" else []
+    extras += [session_of(cell)] if session_of(cell) != "t1" else []
+    return " ".join([f"{cell['exporter']}-opset{cell['opset']}-{cell['axes']}{precision}", *extras])
+
+
+# Findings and the end
+
+
+def findings(doc: Doc) -> RenderableType:
+    """What did not pass, grouped by cause, each with its remedy and its cells; nothing at all when all passed."""
+    groups = group_findings(doc)
+    if not groups:
+        return Text("No findings: every cell passes.")
+
+    def build(width: int) -> RenderableType:
+        parts: list[RenderableType] = [Text(), _heading("Findings")]
+        for group in groups:
+            parts += [Text(), *_finding(group, doc, width)]
+        return Group(*parts)
+
+    return Adaptive(build)
+
+
+def _finding(group: Finding, doc: Doc, width: int) -> Iterable[RenderableType]:
+    amount = units.plural(len(group.cells), "cell")
+    yield Text.assemble((group.title, STYLES.get(group.outcome, "")), f"  {amount}", overflow="fold")
+    if group.text:
+        yield Padding(Text(group.text), (0, 0, 0, 2))
+    if group.remedy:
+        yield Padding(Text(f"-> {group.remedy}", style="bold"), (0, 0, 0, 2))
+    left = CELLS_PER_FINDING
+    for message, cells in group.by_message.items():
+        if left <= 0:
+            break
+        if message and message != group.text:
+            yield Padding(Text(message, overflow="fold"), (0, 0, 0, 4))
+        for cell in cells[:left]:
+            yield Text("\n".join(broken_name(cell["name"], width, indent=6)), style="dim", overflow="fold")
+        left -= len(cells)
+    if left < 0:
+        more = f"and {-left} more: edgesweep report {doc['run']['id']} -o md"
+        yield Padding(Text(more, style="dim"), (0, 0, 0, 6))
+
+
+def broken_name(name: str, width: int, *, indent: int) -> list[str]:
+    """A cell's name as lines of at most `width` columns, broken after its slashes where that is possible."""
+    lines = [" " * indent]
+    for segment in name.replace("/", "/\0").split("\0"):
+        if len(lines[-1]) + len(segment) > width and lines[-1].strip():
+            lines.append(" " * (indent + 2))
+        lines[-1] += segment
+    return lines
+
+
+def summary_line(doc: Doc) -> RenderableType:
+    """The end of it all: counts by outcome and by trust, the time it took, and the next command."""
+    counts, verdicts = outcome_counts(doc), verdict_counts(doc)
+    line = Text(f"\n{units.plural(len(doc['cells']), 'cell')}: ", style="bold", overflow="fold")
+    line.append_text(Text(", ").join([styled(word, f"{amount} {word}") for word, amount in counts.items() if amount]))
+    if any(verdicts.values()):
+        shown = [styled(word, f"{amount} {word}") for word, amount in verdicts.items() if amount]
+        line.append("; numbers: ").append_text(Text(", ").join(shown))
+    took = run_seconds(doc)
+    if took is not None:
+        line.append(f"; took {units.duration(took)}")
+    run = doc["run"]["id"]
+    unfinished = counts["unfinished"] or counts["lost"]
+    command = f"edgesweep run --resume {run}" if unfinished else f"edgesweep report {run} -o html"
+    return Adaptive(lambda _width: Group(line, Text(f"Next: {command}", overflow="fold")))
+
+
+# Runs and devices
+
+
+def runs_table(document: Doc) -> RenderableType:
+    """The list of runs, newest first."""
+    table = _table()
+    table.add_column("run", no_wrap=True)
+    table.add_column("plan", overflow="fold")
+    table.add_column("started (UTC)", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("cells", justify="right", no_wrap=True)
+    table.add_column("outcomes", overflow="fold")
+    for run in document["runs"]:
+        started = when(run.get("started"))
+        counts = dict(run.get("outcomes") or {})
+        if run.get("open"):
+            counts["unfinished"] = run["open"]
+        ordered = [word for word in OUTCOMES if counts.get(word)] + [word for word in counts if word not in OUTCOMES]
+        table.add_row(
+            Text(run["id"]),
+            Text(run["name"]),
+            started.strftime("%Y-%m-%d %H:%M") if started else units.NOTHING,
+            Text(str(run.get("state") or "")),
+            units.count(run.get("cells")),
+            Text(", ").join([styled(word, f"{counts[word]} {word}") for word in ordered]),
+        )
+    return Adaptive(lambda _width: table)
+
+
+def device_table(record: Doc) -> RenderableType:
+    """One device: its facts, then its runtimes with the providers that really ran a node."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, value in device_facts(record):
+        facts.add_row(name, Text(value))
+    runtimes = _table()
+    for heading in ("runtime", "onnxruntime", "Python"):
+        runtimes.add_column(heading, no_wrap=True)
+    runtimes.add_column("providers that ran", overflow="fold")
+    runtimes.add_column("harness floor", justify="right", no_wrap=True)
+    for runtime in record.get("runtimes") or []:
+        ran = ", ".join(short_provider(probe["name"]) for probe in runtime.get("providers") or [] if probe["nodes"])
+        state = Text(f"cannot be used: {runtime['fault']}", style="red") if runtime.get("fault") else Text(ran or "none")
+        floor = runtime.get("harness_floor_s")
+        runtimes.add_row(
+            Text(runtime["id"]),
+            Text(runtime["version"]),
+            Text(runtime["python_version"]),
+            state,
+            units.seconds(floor),
+        )
+    missing = Text("no runtime: install onnxruntime in a Python environment on the device, then restart its agent")
+    shown: RenderableType = runtimes if record.get("runtimes") else missing
+    return Adaptive(lambda _width: Group(_heading(record["name"]), facts, Text(), shown))
