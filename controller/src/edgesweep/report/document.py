@@ -1,0 +1,175 @@
+"""The result document: one JSON object with everything that is known of a run (docs/result-document.md).
+
+Times are seconds, moments Unix time, sizes bytes. Scripts rely on these names: a change that takes one away or gives
+it another meaning raises `SCHEMA_VERSION`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from edgesweep.export.result import ExportResult
+from edgesweep.report import cell_figures as figures
+from edgesweep.report.cell_figures import Json, plain
+from edgesweep.store.records import CellRecord, DeviceRecord, Outcome, RunState, RunView, TrialRecord
+
+SCHEMA_VERSION = 1
+
+
+def build_document(view: RunView) -> Json:
+    """The result document of a run.
+
+    A cell of an unfinished run that has not ended yet has the outcome null. `incomplete` is true while there is such
+    a cell, or one that was lost to lab trouble, or while the run itself is not called complete.
+    """
+    trials = {record.cell.name: record.trials for record in view.cells}
+    cells = [_cell(record, trials) for record in view.cells]
+    settled = all(record.end is not None and record.end.outcome is not Outcome.LOST for record in view.cells)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "incomplete": not settled or view.run.state is not RunState.COMPLETE,
+        "run": _run(view),
+        "summary": _summary(view.cells),
+        "devices": [_device(device) for device in view.devices],
+        "artifacts": _artifacts(view.cells),
+        "cells": cells,
+    }
+
+
+def _run(view: RunView) -> Json:
+    run = view.run
+    return {
+        "id": run.id,
+        "name": run.name,
+        "plan_digest": run.plan_digest,
+        "state": run.state.value,
+        "started": run.started,
+        "finished": run.finished,
+        "controller_version": run.controller_version,
+        "host": plain(run.host),
+        "seed": run.seed,
+    }
+
+
+def _summary(records: Sequence[CellRecord]) -> Json:
+    outcomes = Counter(record.end.outcome.value for record in records if record.end)
+    verdicts = Counter(record.end.verdict.value for record in records if record.end and record.end.verdict)
+    return {
+        "cells": len(records),
+        "unfinished": sum(record.end is None for record in records),
+        "outcomes": {outcome.value: outcomes[outcome.value] for outcome in Outcome},
+        "verdicts": {word: verdicts[word] for word in ("trusted", "doubtful", "invalid")},
+    }
+
+
+def _device(record: DeviceRecord) -> Json:
+    return {
+        "name": record.name,
+        "address": record.address,
+        "labels": dict(record.labels),
+        "colocated": record.colocated,
+        "facts": plain(record.device),
+        "runtimes": [plain(runtime) for runtime in record.runtimes],
+        "reading": plain(record.reading),
+    }
+
+
+def _artifacts(records: Iterable[CellRecord]) -> list[Json]:
+    """Every artifact once, in planned order, with all variants that produced these very bytes."""
+    found: dict[str, Json] = {}
+    seen = set()
+    for record in records:
+        export = record.export
+        if export is None or export.produced is None or export.variant in seen:
+            continue
+        seen.add(export.variant)
+        entry = found.setdefault(export.produced.digest, _artifact(export))
+        entry["variants"].append(f"{export.variant.model}/{export.variant.slug}")
+    return list(found.values())
+
+
+def _artifact(export: ExportResult) -> Json:
+    blobs = export.manifest.blobs if export.manifest else ()
+    return {**plain(export.produced), "variants": [], "files": [plain(blob) for blob in blobs]}
+
+
+def _cell(record: CellRecord, trials: Mapping[str, Sequence[TrialRecord]]) -> Json:
+    end = record.end
+    latency = end.latency if end else None
+    # A cell that shares another's measurement carries copies of its figures, but not its trials.
+    measured_as = end.same_as if end and end.same_as else record.cell.name
+    measured = figures.completed(trials.get(measured_as, ()))
+    items = end.items_per_inference if end else 1
+    tags = list(end.tags) if end else []
+    return {
+        "name": record.cell.name,
+        "key": record.cell.key,
+        **_asked(record),
+        "produced": plain(record.export.produced) if record.export else None,
+        "export": _export(record.export),
+        **_ending(record),
+        "verdict": end.verdict.value if end and end.verdict else None,
+        "reasons": list(end.reasons) if end else [],
+        "tags": tags,
+        "same_as": end.same_as if end else None,
+        "see": end.see if end else None,
+        "latency_s": figures.latency(latency, measured),
+        "throughput_per_s": figures.throughput(latency, items),
+        "items_per_inference": items,
+        "memory_bytes": figures.memory(measured),
+        "cold_start_s": figures.cold_start(measured),
+        "placement": figures.placement(measured),
+        "numerics": figures.numerics(record.export, measured),
+        "environment": figures.environment(measured, tags),
+        "trials": [figures.trial(trial, items) for trial in record.trials],
+    }
+
+
+def _asked(record: CellRecord) -> Json:
+    cell = record.cell
+    return {
+        "model": cell.variant.model,
+        "exporter": cell.variant.exporter,
+        "opset": cell.variant.opset,
+        "axes": cell.variant.axes,
+        "precision": cell.variant.precision,
+        "device": cell.device,
+        "runtime": cell.runtime,
+        "providers": list(cell.providers),
+        "provider_options": plain(cell.provider_options),
+        "shape": cell.shape.slug,
+        "sizes": dict(cell.shape.sizes),
+        "threads": cell.session.threads,
+        "graph_optimization": cell.session.graph_optimization,
+        "io_mode": cell.session.io_mode,
+    }
+
+
+def _export(export: ExportResult | None) -> Json | None:
+    if export is None:
+        return None
+    return {
+        "passed": export.passed,
+        "stage": export.stage.value,
+        "cause": export.cause,
+        "message": export.message,
+        "seconds": export.seconds,
+        "cached": export.cached,
+    }
+
+
+def _ending(record: CellRecord) -> dict[str, Any]:
+    end = record.end
+    if end is None:
+        return dict.fromkeys(("outcome", "stage", "cause", "message", "remedy", "detail")) | {"also": []}
+    return {
+        "outcome": end.outcome.value,
+        "stage": str(end.stage),
+        "cause": end.cause,
+        "message": end.message,
+        "remedy": end.remedy,
+        "detail": end.detail,
+        "also": figures.also(end.also, end.tags),
+    }
