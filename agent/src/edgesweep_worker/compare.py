@@ -1,0 +1,202 @@
+"""Whether outputs are right: tolerances, NaN positions, exact integers, and where the first wrong element is."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+
+from edgesweep_worker.failure import TrialFailed
+from edgesweep_worker.job import NamedFile, Tolerance
+
+#: Elements compared at a time: bounds the memory that a comparison takes beside the model's.
+_CHUNK = 1 << 18
+
+
+@dataclass
+class Comparison:
+    """What a comparison found; `cause` is "" when everything agreed. `measurable` is False where no figure exists."""
+
+    cause: str = ""
+    first_offender: str = ""
+    max_absolute_error: float = 0.0
+    max_relative_error: float = 0.0
+    outputs_compared: int = 0
+    measurable: bool = True
+
+    def numerics(self) -> dict[str, Any] | None:
+        """Numerics as JSON data, which has no infinity: the largest double stands for it."""
+        if not self.measurable:
+            return None
+        return {
+            "max_absolute_error": min(self.max_absolute_error, sys.float_info.max),
+            "max_relative_error": min(self.max_relative_error, sys.float_info.max),
+            "outputs_compared": self.outputs_compared,
+            "first_offender": self.first_offender,
+        }
+
+    def offend(self, cause: str, offender: str) -> None:
+        """Note a difference; only the first one is told."""
+        if not self.cause:
+            self.cause, self.first_offender = cause, offender
+
+
+def load_references(files: Sequence[NamedFile]) -> dict[str, np.ndarray]:
+    """Map the reference files into memory; their pages go with the arrays.
+
+    Raises:
+        TrialFailed: wrong_output, a file is not a plain `.npy` array.
+    """
+    references = {}
+    for file in files:
+        try:
+            try:
+                references[file.name] = np.load(file.path, mmap_mode="r", allow_pickle=False)
+            except ValueError:  # an empty array cannot be mapped
+                references[file.name] = np.load(file.path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise TrialFailed(
+                "wrong_output", f"reference {file.name} is not a readable .npy array", str(error)
+            ) from error
+    return references
+
+
+def compare_outputs(
+    outputs: Mapping[str, Any], references: Mapping[str, np.ndarray], tolerance: Tolerance
+) -> Comparison:
+    """Hold every output that has a reference against it.
+
+    Args:
+        outputs: arrays by name, as the session gave them.
+        references: arrays by name; an output without one is not compared.
+        tolerance: |a-b| <= absolute + relative*|b| for floats, or SQNR where `sqnr_db` is set. Shapes, positions of
+            NaN and infinity, integers, booleans and strings must be equal.
+
+    Returns:
+        Errors over all finite elements, and the first difference that is too large.
+    """
+    found = Comparison()
+    for name, reference in references.items():
+        _compare_one(name, outputs.get(name), reference, tolerance, found)
+        found.outputs_compared += 1
+    return found
+
+
+def all_nan_outputs(outputs: Mapping[str, Any]) -> list[str]:
+    """Names of the float outputs in which every element is NaN."""
+    return [
+        name
+        for name, array in outputs.items()
+        if isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.size and bool(np.isnan(array).all())
+    ]
+
+
+def sqnr_db(noise_energy: float, signal_energy: float) -> float:
+    """Signal to quantisation noise ratio, 10*log10(sum(b^2) / sum((a-b)^2)) decibels; infinite without noise."""
+    if noise_energy == 0:
+        return math.inf
+    if signal_energy == 0:
+        return -math.inf
+    return 10 * math.log10(signal_energy / noise_energy)
+
+
+def _compare_one(name: str, output: Any, reference: np.ndarray, tolerance: Tolerance, found: Comparison) -> None:
+    if not isinstance(output, np.ndarray):
+        found.measurable = False
+        found.offend("wrong_output", f"{name}: the model has no such tensor output")
+        return
+    if output.shape != reference.shape:
+        found.measurable = False
+        found.offend("wrong_output", f"{name}: shape {list(output.shape)} instead of {list(reference.shape)}")
+        return
+    floats = (output.dtype.kind == "f", reference.dtype.kind == "f")
+    if floats[0] != floats[1]:
+        found.measurable = False
+        found.offend("wrong_output", f"{name}: type {output.dtype} instead of {reference.dtype}")
+        return
+    noise = signal = 0.0
+    flat_output, flat_reference = output.reshape(-1), reference.reshape(-1)
+    for start in range(0, flat_output.size, _CHUNK):
+        part = flat_output[start : start + _CHUNK]
+        wanted = flat_reference[start : start + _CHUNK]
+        place = _Place(name, start, reference.shape)
+        if floats[0]:
+            energies = _compare_floats(part, wanted, place, tolerance, found)
+            noise, signal = noise + energies[0], signal + energies[1]
+        else:
+            _compare_exact(part, wanted, place, found)
+    if floats[0] and tolerance.sqnr_db is not None:
+        ratio = sqnr_db(noise, signal)
+        # No signal, so no ratio: then only noise below the absolute tolerance is as good as none.
+        silent = signal == 0 and math.sqrt(noise / max(1, output.size)) <= tolerance.absolute
+        if ratio < tolerance.sqnr_db and not silent:
+            found.offend("wrong_output", f"{name}: SQNR {ratio:.1f} dB where {tolerance.sqnr_db:g} dB are asked for")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a chunk lies: flat position `start` in output `name` of `shape`."""
+
+    name: str
+    start: int
+    shape: tuple[int, ...]
+
+    def at(self, position: int) -> str:
+        index = np.unravel_index(self.start + position, self.shape) if self.shape else ()
+        return f"{self.name}[{','.join(str(int(part)) for part in index)}]"
+
+
+def _compare_floats(
+    part: np.ndarray, wanted: np.ndarray, place: _Place, tolerance: Tolerance, found: Comparison
+) -> tuple[float, float]:
+    """Returns the energies of the noise and of the signal over the finite elements."""
+    a, b = part.astype(np.float64), wanted.astype(np.float64)
+    nan_a, nan_b = np.isnan(a), np.isnan(b)
+    _offend_where(nan_a & ~nan_b, "nan_output", place, "NaN instead of a number", found)
+    _offend_where(nan_b & ~nan_a, "wrong_output", place, "a number instead of NaN", found)
+    infinite = (np.isinf(a) | np.isinf(b)) & ~nan_a & ~nan_b
+    unequal = infinite & (a != b)
+    if unequal.any():
+        found.max_absolute_error = math.inf
+        _offend_where(unequal, "wrong_output", place, "an infinity on one side only", found)
+    finite = np.isfinite(a) & np.isfinite(b)
+    a, b = np.where(finite, a, 0.0), np.where(finite, b, 0.0)
+    error = np.abs(a - b)
+    if error.size == 0:
+        return 0.0, 0.0
+    found.max_absolute_error = max(found.max_absolute_error, float(error.max()))
+    size = np.abs(b)
+    # Beside a reference of exactly 0 no relative error exists; the absolute one covers it.
+    relative = np.divide(error, size, out=np.zeros_like(error), where=size > 0)
+    found.max_relative_error = max(found.max_relative_error, float(relative.max()))
+    if tolerance.sqnr_db is None:
+        wrong = error > tolerance.absolute + tolerance.relative * size
+        if wrong.any():
+            position = int(np.argmax(wrong))
+            text = f"{place.at(position)}: {a[position]:.9g} instead of {b[position]:.9g}"
+            found.offend("wrong_output", text)
+    return float(np.dot(error, error)), float(np.dot(b, b))
+
+
+def _compare_exact(part: np.ndarray, wanted: np.ndarray, place: _Place, found: Comparison) -> None:
+    wrong = np.asarray(part != wanted)
+    if not wrong.any():
+        return
+    position = int(np.argmax(wrong))
+    found.offend("wrong_output", f"{place.at(position)}: {part[position]} instead of {wanted[position]}")
+    if part.dtype.kind in "biu" and wanted.dtype.kind in "biu":
+        a, b = part.astype(np.float64), wanted.astype(np.float64)
+        error, size = np.abs(a - b), np.abs(b)
+        relative = np.divide(error, size, out=np.zeros_like(error), where=size > 0)
+        found.max_absolute_error = max(found.max_absolute_error, float(error.max()))
+        found.max_relative_error = max(found.max_relative_error, float(relative.max()))
+    else:
+        found.measurable = False
+
+
+def _offend_where(mask: np.ndarray, cause: str, place: _Place, what: str, found: Comparison) -> None:
+    if mask.any():
+        found.offend(cause, f"{place.at(int(np.argmax(mask)))}: {what}")

@@ -1,0 +1,101 @@
+"""The job that the agent hands over on stdin: one JSON object, read once, absent keys at their defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class NamedFile:
+    """A tensor of the model and the `.npy` file that holds it."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Provider:
+    """An execution provider by onnxruntime's full name, with its options."""
+
+    name: str
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Outputs agree when |a-b| <= absolute + relative*|b|, or at `sqnr_db` decibels where it is set."""
+
+    absolute: float = 1e-4
+    relative: float = 1e-3
+    sqnr_db: float | None = None
+
+
+@dataclass(frozen=True)
+class SessionRequest:
+    """What is asked of the session; 0 intra-op threads means one per CPU that the worker may use."""
+
+    intra_op_threads: int = 1
+    inter_op_threads: int = 1
+    graph_optimization: str = "all"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How the trial is timed; the floors come first, then the caps (seconds and inferences)."""
+
+    warmup_min_runs: int = 3
+    warmup_min_s: float = 0.1
+    min_inferences: int = 100
+    min_duration_s: float = 1.0
+    max_inferences: int = 10_000
+    max_duration_s: float = 2.0
+    io_mode: str = "bound"
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """Everything that one trial needs; all paths are the agent's own."""
+
+    model_path: str
+    samples_path: str
+    inputs: tuple[NamedFile, ...]
+    references: tuple[NamedFile, ...]
+    providers: tuple[Provider, ...]
+    tolerance: Tolerance
+    session: SessionRequest
+    protocol: Protocol
+
+
+def trial_job(data: dict[str, Any]) -> TrialJob:
+    """Read a trial's job.
+
+    Args:
+        data: the JSON object; keys of a newer agent are ignored.
+
+    Raises:
+        KeyError: `model_path` or `samples_path`, or a name or path inside a list, is missing.
+        TypeError: a part is not of the form agreed on.
+    """
+    providers = tuple(
+        Provider(item["name"], {str(key): str(value) for key, value in (item.get("options") or {}).items()})
+        for item in data.get("providers") or ({"name": "CPUExecutionProvider"},)
+    )
+    return TrialJob(
+        model_path=data["model_path"],
+        samples_path=data["samples_path"],
+        inputs=_files(data.get("inputs")),
+        references=_files(data.get("references")),
+        providers=providers,
+        tolerance=_known(Tolerance, data.get("tolerance")),
+        session=_known(SessionRequest, data.get("session")),
+        protocol=_known(Protocol, data.get("protocol")),
+    )
+
+
+def _files(items: list[dict[str, Any]] | None) -> tuple[NamedFile, ...]:
+    return tuple(NamedFile(item["name"], item["path"]) for item in items or ())
+
+
+def _known(kind: Any, data: dict[str, Any] | None) -> Any:
+    return kind(**{key: value for key, value in (data or {}).items() if key in kind.__dataclass_fields__})

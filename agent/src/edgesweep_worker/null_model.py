@@ -1,0 +1,113 @@
+"""Tiny ONNX models, written byte by byte: what a probe runs on a board that has no `onnx`.
+
+The encoder knows only varints and length-delimited fields of the protobuf wire format
+(https://protobuf.dev/programming-guides/encoding/), which is all that these models need.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Sequence
+
+_FLOAT = 1
+_INTS_ATTRIBUTE = 7
+
+#: IR 7 and opset 13 are the oldest pair that every supported runtime and provider takes.
+IR_VERSION = 7
+OPSET = 13
+
+
+def identity_model(ir_version: int, opsets: Sequence[tuple[str, int]]) -> bytes:
+    """One Identity node that claims `ir_version` and `opsets`: shows whether a runtime takes these numbers.
+
+    Args:
+        ir_version: IR version of the model.
+        opsets: (domain, version) pairs; the ONNX domain is "".
+    """
+    node = _node("Identity", ["x"], ["y"])
+    return _model(_graph([node], [("x", (1, 8))], [("y", (1, 8))]), ir_version, opsets)
+
+
+def add_model() -> bytes:
+    """`y = x + x` on 8 floats: the least work a session can do, so its time is the harness's own."""
+    return _model(_graph([_node("Add", ["x", "x"], ["y"])], [("x", (1, 8))], [("y", (1, 8))]))
+
+
+def dense_model() -> bytes:
+    """`y = relu(x @ w)` with x [1, 8] and w [8, 8]: what nearly every provider takes."""
+    weights = _tensor("w", (8, 8), [0.125] * 64)
+    nodes = [_node("MatMul", ["x", "w"], ["h"]), _node("Relu", ["h"], ["y"])]
+    return _model(_graph(nodes, [("x", (1, 8))], [("y", (1, 8))], [weights]))
+
+
+def convolution_model() -> bytes:
+    """A 3x3 convolution of x [1, 3, 8, 8]: for providers that take convolutions only."""
+    weights = _tensor("w", (4, 3, 3, 3), [0.0625] * 108)
+    attributes = [_ints("kernel_shape", (3, 3)), _ints("pads", (1, 1, 1, 1)), _ints("strides", (1, 1))]
+    node = _node("Conv", ["x", "w"], ["y"], attributes)
+    return _model(_graph([node], [("x", (1, 3, 8, 8))], [("y", (1, 4, 8, 8))], [weights]))
+
+
+def _model(graph: bytes, ir_version: int = IR_VERSION, opsets: Sequence[tuple[str, int]] = (("", OPSET),)) -> bytes:
+    imports = b"".join(
+        _field(8, (_text(1, domain) if domain else b"") + _number(2, version)) for domain, version in opsets
+    )
+    return _number(1, ir_version) + _text(2, "edgesweep") + _field(7, graph) + imports
+
+
+def _graph(
+    nodes: Sequence[bytes],
+    inputs: Sequence[tuple[str, Sequence[int]]],
+    outputs: Sequence[tuple[str, Sequence[int]]],
+    initializers: Sequence[bytes] = (),
+) -> bytes:
+    parts = [_field(1, node) for node in nodes]
+    parts.append(_text(2, "null"))
+    parts += [_field(5, tensor) for tensor in initializers]
+    parts += [_field(11, _value_info(name, shape)) for name, shape in inputs]
+    parts += [_field(12, _value_info(name, shape)) for name, shape in outputs]
+    return b"".join(parts)
+
+
+def _node(operator: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Sequence[bytes] = ()) -> bytes:
+    parts = [_text(1, name) for name in inputs]
+    parts += [_text(2, name) for name in outputs]
+    parts += [_text(3, operator.lower()), _text(4, operator)]
+    parts += [_field(5, attribute) for attribute in attributes]
+    return b"".join(parts)
+
+
+def _ints(name: str, values: Sequence[int]) -> bytes:
+    return _text(1, name) + b"".join(_number(8, value) for value in values) + _number(20, _INTS_ATTRIBUTE)
+
+
+def _value_info(name: str, shape: Sequence[int]) -> bytes:
+    dimensions = b"".join(_field(1, _number(1, size)) for size in shape)
+    tensor_type = _number(1, _FLOAT) + _field(2, dimensions)
+    return _text(1, name) + _field(2, _field(1, tensor_type))
+
+
+def _tensor(name: str, shape: Sequence[int], values: Sequence[float]) -> bytes:
+    dimensions = b"".join(_number(1, size) for size in shape)
+    return dimensions + _number(2, _FLOAT) + _text(8, name) + _field(9, struct.pack(f"<{len(values)}f", *values))
+
+
+def _text(number: int, text: str) -> bytes:
+    return _field(number, text.encode())
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _number(number: int, value: int) -> bytes:
+    return _varint(number << 3) + _varint(value)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:  # noqa: PLR2004 - seven bits a byte
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

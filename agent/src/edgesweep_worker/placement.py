@@ -1,0 +1,125 @@
+"""Where the nodes really went: asked of the session, read from a profile, or unknown. Never taken from the request."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+import numpy as np
+
+#: The second run is the one whose profile counts; the first pays for allocation.
+_PROFILED_RUNS = 2
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Nodes as (operator, provider) pairs, with the time share (0 to 1) per provider where it is known."""
+
+    method: str
+    nodes: tuple[tuple[str, str], ...]
+    time_shares: Mapping[str, float]
+    providers: tuple[str, ...]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Nodes per provider."""
+        return Counter(provider for _, provider in self.nodes)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over the sorted pairs: equal exactly when as many nodes of each operator went to each provider."""
+        return hashlib.sha256(
+            "\n".join(f"{op}\t{provider}" for op, provider in sorted(self.nodes)).encode()
+        ).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        """Placement as JSON data, providers in the session's own order."""
+        counts = self.counts
+        names = list(self.providers) + sorted(set(counts) - set(self.providers))
+        shares = [{"provider": name, "nodes": counts[name], "time_share": self.time_shares.get(name)} for name in names]
+        return {"method": self.method, "hash": self.hash, "shares": shares}
+
+
+def can_assign(ort: Any) -> bool:
+    """Whether this onnxruntime can be asked which provider got which node (1.24.1 and newer)."""
+    return hasattr(ort.InferenceSession, "get_provider_graph_assignment_info")
+
+
+def watch_placement(ort: Any, options: Any, folder: str) -> None:
+    """Set `options` so that a session made with them can tell its placement.
+
+    Args:
+        ort: the onnxruntime module.
+        options: SessionOptions of a session that is not timed: the profiler costs up to 76 % of a small model's time.
+        folder: where the profile may be written.
+    """
+    if can_assign(ort):
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    options.enable_profiling = True
+    options.profile_file_prefix = os.path.join(folder, "profile")
+
+
+def read_placement(ort: Any, session: Any, inputs: Mapping[str, np.ndarray]) -> Placement:
+    """Run `session` twice and read where its nodes are.
+
+    Args:
+        ort: the onnxruntime module.
+        session: made with options that went through `watch_placement`.
+        inputs: arrays by name.
+
+    Returns:
+        Method assignment, profile, or provider_list (then without nodes).
+    """
+    providers = tuple(session.get_providers())
+    for _ in range(_PROFILED_RUNS):
+        session.run(None, dict(inputs))
+    profiled, shares = _read_profile(session.end_profiling())
+    if can_assign(ort):
+        assigned = tuple(
+            (_operator(node.domain, node.op_type), part.ep_name)
+            for part in session.get_provider_graph_assignment_info()
+            for node in part.get_nodes()
+        )
+        if assigned:
+            return Placement("assignment", assigned, shares, providers)
+    if profiled:
+        return Placement("profile", profiled, shares, providers)
+    return Placement("provider_list", (), {}, providers)
+
+
+def scratch_folder(beside: str) -> tempfile.TemporaryDirectory[str]:
+    """A folder for the profile that goes when it is closed, beside the file `beside`."""
+    return tempfile.TemporaryDirectory(prefix="placement-", dir=os.path.dirname(os.path.abspath(beside)))
+
+
+def _operator(domain: str, name: str) -> str:
+    return name if domain in {"", "ai.onnx"} else f"{domain}.{name}"
+
+
+def _read_profile(path: str) -> tuple[tuple[tuple[str, str], ...], dict[str, float]]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            events = json.load(file)
+    except (OSError, ValueError):
+        return (), {}
+    starts = [event["ts"] for event in events if event.get("cat") == "Session" and event.get("name") == "model_run"]
+    since = max(starts, default=0)
+    nodes: dict[tuple[str, str, str], tuple[str, str]] = {}
+    durations: Counter[str] = Counter()
+    for event in events:
+        details = event.get("args") or {}
+        provider = details.get("provider")
+        if event.get("cat") != "Node" or not provider or event["ts"] < since:
+            continue
+        operator = details.get("op_name", "")
+        # A node inside a loop runs often; it is one node all the same.
+        nodes[event.get("name", ""), str(details.get("node_index", "")), provider] = (operator, provider)
+        durations[provider] += event.get("dur", 0)
+    total = sum(durations.values())
+    shares = {provider: spent / total for provider, spent in durations.items()} if total else {}
+    return tuple(nodes.values()), shares

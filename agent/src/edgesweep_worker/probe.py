@@ -1,0 +1,176 @@
+"""What a runtime is and which of its providers really run a node: listing proves nothing, so each is tried."""
+
+from __future__ import annotations
+
+import os
+import platform
+import select
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from typing import Any, Callable
+
+from edgesweep_worker import null_model, process
+from edgesweep_worker.failure import EVIDENCE_LIMIT
+
+#: A provider that hangs must not take the probe with it.
+_PROVIDER_SECONDS = 60.0
+_FLOOR_WARMUP, _FLOOR_CALLS = 200, 2000
+_MESSAGE_LIMIT = 500
+
+
+def probe_runtime(scratch_dir: str) -> dict[str, Any]:
+    """Probe the onnxruntime of this interpreter.
+
+    Args:
+        scratch_dir: an existing folder for profiles; nothing is left in it.
+
+    Returns:
+        `device.Runtime` as JSON data without `id` and `flavour`, which only the agent knows. A runtime that cannot be
+        used has `fault` set and everything else as far as it was found.
+    """
+    found: dict[str, Any] = {
+        "version": "",
+        "build_info": "",
+        "python_version": platform.python_version(),
+        "numpy_version": "",
+        "listed_providers": [],
+        "providers": [],
+        "harness_floor_s": None,
+        "fault": "",
+    }
+    try:
+        import numpy as np
+        import onnxruntime
+    except Exception as error:  # noqa: BLE001 - a broken native library may raise anything
+        found["fault"] = f"onnxruntime cannot be imported: {type(error).__name__}: {error}"[:EVIDENCE_LIMIT]
+        return found
+    ort: Any = onnxruntime
+    found["numpy_version"] = np.__version__
+    found["version"] = getattr(ort, "__version__", "")
+    if not hasattr(ort, "InferenceSession"):
+        found["fault"] = "the onnxruntime package is incomplete: two flavours may have been installed over each other"
+        return found
+    if hasattr(ort, "get_build_info"):
+        found["build_info"] = ort.get_build_info()
+    found["listed_providers"] = list(ort.get_available_providers())
+    # Other providers first, each in a forked child: a fork is safe only while this process has made no session.
+    tried = {
+        name: _in_child(lambda name=name: _try_provider(ort, name, scratch_dir))
+        for name in found["listed_providers"]
+        if name != "CPUExecutionProvider"
+    }
+    if "CPUExecutionProvider" in found["listed_providers"]:
+        tried["CPUExecutionProvider"] = _in_child(lambda: _try_provider(ort, "CPUExecutionProvider", scratch_dir))
+    found["providers"] = [
+        {"name": name, "nodes": tried[name][0], "message": tried[name][1]} for name in found["listed_providers"]
+    ]
+    if tried.get("CPUExecutionProvider", (0, ""))[0]:
+        found["harness_floor_s"] = _harness_floor_s(ort)
+    return found
+
+
+def _try_provider(ort: Any, name: str, scratch_dir: str) -> tuple[int, str]:
+    """Nodes that `name` really ran, and the runtime's last words when it ran none."""
+    import numpy as np
+
+    from edgesweep_worker import placement
+
+    words = ""
+    models = (
+        (null_model.dense_model(), (1, 8)),
+        (null_model.add_model(), (1, 8)),
+        (null_model.convolution_model(), (1, 3, 8, 8)),
+    )
+    for model, shape in models:
+        with tempfile.TemporaryDirectory(dir=scratch_dir) as folder:
+            options = ort.SessionOptions()
+            options.intra_op_num_threads = 1
+            options.log_severity_level = 4  # a refusal is the answer asked for, no error
+            placement.watch_placement(ort, options, folder)
+            if name != "CPUExecutionProvider":
+                # The two conflict when the CPU is listed as well, so only the one provider is.
+                options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+            try:
+                session = ort.InferenceSession(model, options, providers=[name], enable_fallback=0)
+                session.disable_fallback()
+                found = placement.read_placement(ort, session, {"x": np.ones(shape, dtype=np.float32)})
+            except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions have no base class of their own
+                words = str(error)
+                continue
+            if found.counts[name]:
+                return found.counts[name], ""
+            words = "the session ran on " + ", ".join(session.get_providers())
+    return 0, words[:_MESSAGE_LIMIT]
+
+
+def _in_child(try_it: Callable[[], tuple[int, str]]) -> tuple[int, str]:
+    """Run `try_it` in a forked child, so that a provider that crashes or hangs is a finding of its own."""
+    reader, writer = os.pipe()
+    parent = os.getpid()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        _child(writer, parent, try_it)
+    os.close(writer)
+    try:
+        data = _read_all(reader, time.monotonic() + _PROVIDER_SECONDS)
+    finally:
+        os.close(reader)
+    if data is None:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return 0, f"no answer within {_PROVIDER_SECONDS:g} s"
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return 0, f"the process died of signal {os.WTERMSIG(status)}"
+    nodes, _, words = data.decode("utf-8", "replace").partition(" ")
+    return (int(nodes), words) if nodes.isdigit() else (0, f"the process ended with status {os.WEXITSTATUS(status)}")
+
+
+def _child(writer: int, parent: int, try_it: Callable[[], tuple[int, str]]) -> None:
+    status = 1
+    try:
+        if process.die_with_parent(parent):
+            nodes, words = try_it()
+            os.write(writer, f"{nodes} {words}".encode())
+            status = 0
+    finally:
+        # Never back into the parent's code, and no exit handlers: they belong to the parent.
+        os._exit(status)
+
+
+def _read_all(reader: int, deadline: float) -> bytes | None:
+    """Everything until the pipe closes; None when the deadline comes first."""
+    parts = []
+    while True:
+        ready, _, _ = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return None
+        part = os.read(reader, 65536)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+
+
+def _harness_floor_s(ort: Any) -> float:
+    """Median seconds of one bound call of a model that does next to nothing."""
+    import numpy as np
+
+    from edgesweep_worker import calls, loop
+    from edgesweep_worker.inputs import aligned_empty
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(null_model.add_model(), options, providers=["CPUExecutionProvider"])
+    array = aligned_empty((1, 8), np.float32)
+    array[...] = 1.0
+    call = calls.make_call(ort, session, {"x": array}, "bound", [("CPUExecutionProvider", {})])
+    call.run()
+    call.settle()
+    loop.run_timed(call.function, call.first, call.second, loop.Limits(_FLOOR_WARMUP, 0))
+    timed = loop.run_timed(call.function, call.first, call.second, loop.Limits(_FLOOR_CALLS, 0))
+    return statistics.median(timed.samples) / 1e9

@@ -1,0 +1,255 @@
+"""One trial: load, run once, check the answer, then time it, then ask where the nodes went."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from typing import Any
+
+from edgesweep_worker import failure
+from edgesweep_worker.events import EventPipe
+from edgesweep_worker.failure import TrialFailed
+from edgesweep_worker.job import TrialJob
+
+#: Runs 2 to 10 show the steady memory: an arena reaches its true size on the second run.
+_STEADY_RUNS = 9
+#: A slow model gets fewer of them, but never less than two.
+_STEADY_SECONDS = 2.0
+_STEADY_LEAST = 2
+
+
+def run_trial(job: TrialJob, pipe: EventPipe) -> None:
+    """Run the whole trial and write its end; every expected failure becomes an outcome."""
+    try:
+        outcome, cause, message = _Trial(job, pipe).run()
+    except TrialFailed as failed:
+        pipe.tag(*failed.tags)
+        pipe.end_trial("failed", cause=failed.cause, message=failed.message, evidence=failed.evidence)
+    except MemoryError:
+        evidence = traceback.format_exc()[-failure.EVIDENCE_LIMIT :]
+        pipe.end_trial("failed", cause="oom", message="the worker could not get the memory it needs", evidence=evidence)
+    else:
+        pipe.end_trial(outcome, cause=cause, message=message)
+
+
+class _Trial:
+    """State that the stages hand on; each method is one stage."""
+
+    def __init__(self, job: TrialJob, pipe: EventPipe) -> None:
+        self.job = job
+        self.pipe = pipe
+
+    def run(self) -> tuple[str, str, str]:
+        """Go through the stages; returns outcome, cause and message."""
+        self._load()
+        self._first_run()
+        self._verify()
+        self._warm_up()
+        self._measure()
+        return self._place()
+
+    def _load(self) -> None:
+        self.pipe.stage("load")
+        started = time.perf_counter()
+        try:
+            import onnxruntime
+        except Exception as error:
+            sentence = "onnxruntime cannot be imported by the runtime's interpreter"
+            raise TrialFailed("runtime_unavailable", sentence, f"{type(error).__name__}: {error}") from error
+        self.import_s = time.perf_counter() - started
+        # They import numpy, whose cost belongs to importing onnxruntime: so only after the clock was read. All of
+        # them now, so that none is loaded while memory is read.
+        from edgesweep_worker import accounting, calls, compare, inputs, loop, memory, placement, session  # noqa: F401
+
+        self.ort: Any = onnxruntime
+        self.chain, tags = session.usable_chain(self.ort, self.job)
+        self.pipe.tag(*tags)
+        options = session.make_options(self.ort, self.job.session)
+        self.arrays = inputs.load_inputs(self.job.inputs)
+        self.meter = memory.MemoryMeter()
+        threads = _thread_count()
+        self.meter.begin()
+        started = time.perf_counter()
+        self.session: Any = session.open_session(self.ort, self.job, options, self.chain)
+        self.session_s = time.perf_counter() - started
+        self.memory = [self.meter.peak("session_peak")]
+        self._tell_memory()
+        started_threads = _thread_count() - threads + 1
+        self._tell_session(self.job.protocol.io_mode)
+        cpu_only = [name for name, _ in self.chain] == [session.CPU]
+        if cpu_only and self.job.session.inter_op_threads == 1 and started_threads != options.intra_op_num_threads:
+            self.pipe.tag(f"threads_started:{started_threads}")
+        inputs.check_inputs(self.arrays, self.session)
+
+    def _first_run(self) -> None:
+        self.pipe.stage("first_run")
+        from edgesweep_worker import calls
+
+        self.meter.begin()
+        started = time.perf_counter()
+        try:
+            self.call: Any = calls.make_call(self.ort, self.session, self.arrays, self.job.protocol.io_mode, self.chain)
+            self.call.run()
+        except Exception as error:
+            raise failure.run_failure(error) from error
+        self.first_run_s = time.perf_counter() - started
+        self.memory.append(self.meter.peak("first_run_peak"))
+        self._tell_memory()
+        if self.call.io_mode != self.job.protocol.io_mode:
+            self.pipe.tag("io_mode_not_honoured")
+            self._tell_session(self.call.io_mode)
+
+    def _verify(self) -> None:
+        from edgesweep_worker import compare
+
+        outputs = self.call.outputs()
+        if self.job.references:
+            self.pipe.stage("verify")
+            found = self._compare(outputs)
+            numerics = found.numerics()
+            if numerics is not None:
+                self.pipe.facts(numerics=numerics)
+            if found.cause:
+                raise TrialFailed(found.cause, found.first_offender)
+        self.pipe.tag(*(f"all_nan:{name}" for name in compare.all_nan_outputs(outputs)))
+
+    def _warm_up(self) -> None:
+        self.pipe.stage("warmup")
+        from edgesweep_worker import loop
+
+        try:
+            typical_ns = self._steady_runs()
+            self.meter.release_threshold()
+            self.batch = loop.batch_for(typical_ns, loop.clock_cost_ns())
+            protocol = self.job.protocol
+            limits = loop.limits_for(protocol.warmup_min_runs, protocol.warmup_min_s, None, None, self.batch)
+            self.warmup = loop.run_timed(self.call.function, self.call.first, self.call.second, limits, self.batch)
+        except Exception as error:
+            raise failure.run_failure(error) from error
+
+    def _steady_runs(self) -> int:
+        """Runs 2 to 10: second_run and the steady memory; returns the shortest run in ns."""
+        self.meter.begin()
+        durations: list[int] = []
+        begin = time.perf_counter()
+        while len(durations) < _STEADY_RUNS:
+            started = time.perf_counter_ns()
+            self.call.function(self.call.first, self.call.second)
+            durations.append(time.perf_counter_ns() - started)
+            if len(durations) == 1:
+                self.pipe.facts(
+                    cold_start={
+                        "import_s": self.import_s,
+                        "session_s": self.session_s,
+                        "first_run_s": self.first_run_s,
+                        "second_run_s": durations[0] / 1e9,
+                    }
+                )
+            if len(durations) >= _STEADY_LEAST and time.perf_counter() - begin > _STEADY_SECONDS:
+                break
+        self.memory.append(self.meter.peak("steady_peak", f", runs 2 to {len(durations) + 1}"))
+        self.memory.append(self.meter.retained())
+        self._tell_memory()
+        if not self.call.settle():
+            self.pipe.tag("outputs_allocated_per_run")
+        return min(durations)
+
+    def _measure(self) -> None:
+        self.pipe.stage("measure")
+        from edgesweep_worker import accounting, loop
+
+        protocol = self.job.protocol
+        limits = loop.limits_for(
+            protocol.min_inferences,
+            protocol.min_duration_s,
+            protocol.max_inferences,
+            protocol.max_duration_s,
+            self.batch,
+        )
+        try:
+            before = accounting.read_account()
+            timed = loop.run_timed(self.call.function, self.call.first, self.call.second, limits, self.batch)
+            after = accounting.read_account()
+            outputs = self.call.run_afresh() if self.job.references else {}
+        except Exception as error:
+            raise failure.run_failure(error) from error
+        if self.job.references:
+            found = self._compare(outputs)
+            if found.cause:
+                raise TrialFailed(found.cause, f"right at first, wrong after the timed runs: {found.first_offender}")
+        self.pipe.facts(accounting=before.until(after))
+        self._save_samples(timed)
+
+    def _save_samples(self, timed: Any) -> None:
+        everything = self.warmup.samples + timed.samples
+        if sys.byteorder == "big":
+            everything.byteswap()
+        part = self.job.samples_path + ".part"
+        with open(part, "wb") as file:
+            everything.tofile(file)
+        os.replace(part, self.job.samples_path)
+        self.pipe.facts(
+            samples={
+                "warmup_count": len(self.warmup.samples),
+                "measured_count": len(timed.samples),
+                "batch": self.batch,
+                "stop_reason": timed.stop_reason,
+            }
+        )
+
+    def _place(self) -> tuple[str, str, str]:
+        self.pipe.stage("placement")
+        from edgesweep_worker import placement, session
+
+        first = self.chain[0][0]
+        # One session at a time: an NPU may serve only one, and idle thread pools slow each other down.
+        del self.call
+        del self.session
+        with placement.scratch_folder(self.job.samples_path) as folder:
+            options = session.make_options(self.ort, self.job.session)
+            placement.watch_placement(self.ort, options, folder)
+            watched = session.open_session(self.ort, self.job, options, self.chain)
+            try:
+                found = placement.read_placement(self.ort, watched, self.arrays)
+            except Exception as error:
+                raise failure.run_failure(error) from error
+            del watched
+        self.pipe.facts(placement=found.as_json())
+        counts = found.counts
+        if found.method == "provider_list":
+            self.pipe.tag("placement_unknown")
+            if first != session.CPU:
+                raise TrialFailed("run_error", f"nothing shows that {first} got a node of the model")
+            return "pass", "", ""
+        if counts[first] == 0 and (counts or first != session.CPU):
+            elsewhere = ", ".join(f"{count} on {name}" for name, count in sorted(counts.items()))
+            return "fallback", "no_nodes", f"{first} got no node of the model: {elsewhere}"
+        if set(counts) - {first}:
+            self.pipe.tag("partial")
+        return "pass", "", ""
+
+    def _compare(self, outputs: dict[str, Any]) -> Any:
+        from edgesweep_worker import compare
+
+        references = compare.load_references(self.job.references)
+        return compare.compare_outputs(outputs, references, self.job.tolerance)
+
+    def _tell_memory(self) -> None:
+        if self.meter.available:
+            self.pipe.facts(memory=list(self.memory))
+        else:
+            self.pipe.tag("memory_unavailable")
+
+    def _tell_session(self, io_mode: str) -> None:
+        from edgesweep_worker import session
+
+        self.pipe.facts(session=session.read_back(self.ort, self.session, io_mode))
+
+
+def _thread_count() -> int:
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 0
