@@ -27,6 +27,7 @@ _EXPORT_FIGURES = {
     "tolerance": Tolerance,
 }
 _CELL_ASKED = {
+    "providers": tuple[str, ...],
     "shape": Shape,
     "session": Session,
     "provider_options": dict[str, dict[str, str]],
@@ -101,7 +102,7 @@ def cell_row(run_id: str, position: int, cell: Cell) -> dict[str, Any]:
         **to_data(cell.variant),
         "device": cell.device,
         "runtime": cell.runtime,
-        "providers": ",".join(cell.providers),
+        "providers": "+".join(cell.providers),
         "asked": {name: to_data(getattr(cell, name)) for name in _CELL_ASKED},
     }
 
@@ -112,7 +113,6 @@ def cell_from_row(row: Row) -> Cell:
         variant=_variant(row),
         device=row["device"],
         runtime=row["runtime"],
-        providers=tuple(filter(None, row["providers"].split(","))),
         **_decoded(_CELL_ASKED, row["asked"]),
     )
 

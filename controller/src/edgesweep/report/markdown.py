@@ -1,0 +1,222 @@
+"""The result document as Markdown, for a pull request or a chat: words, not colours, and no HTML."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from edgesweep.report import units
+from edgesweep.report.matrix import Block, Column, matrix_blocks
+from edgesweep.report.outcomes import (
+    Cell,
+    Doc,
+    Finding,
+    group_findings,
+    outcome_counts,
+    outcome_of,
+    place_of,
+    run_seconds,
+    sentence,
+    session_of,
+    verdict_counts,
+    when,
+)
+
+_MATRIX_COLUMNS = 8
+_CELLS_PER_MESSAGE = 5
+_NOTHING = units.NOTHING
+
+#: Characters that Markdown or HTML would read; an underscore inside a word, as in a cause code, is text to both.
+_MARKUP = re.compile(r"[\\`*\[\]<>|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+_LINE_START = re.compile(r"^[-+#=~]")
+
+
+def render_markdown(doc: Doc) -> str:
+    """The report: summary, matrix per place, results, findings by cause with remedy, device facts.
+
+    Everything is CommonMark with GitHub's tables; text from models and boards is escaped.
+    """
+    parts = [*_head(doc), *_matrices(doc), *_results(doc), *_findings(doc), *_devices(doc)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(doc: Doc) -> Iterator[str]:
+    run = doc["run"]
+    yield f"# {_text(run['name'])}: {_code(run['id'])}"
+    yield sentence(doc)
+    started, took = when(run["started"]), run_seconds(doc)
+    facts = [
+        f"started {started:%Y-%m-%d %H:%M} UTC" if started else "",
+        f"took {units.duration(took)}" if took is not None else f"state: {run['state']}",
+        f"Edgesweep {run['controller_version']}" if run["controller_version"] else "",
+        f"plan {_code(run['plan_digest'][:12])}" if run["plan_digest"] else "",
+    ]
+    yield " · ".join(filter(None, facts))
+    counts = [(word, str(amount)) for word, amount in outcome_counts(doc).items() if amount]
+    counts += [(f"{word} (of the measured)", str(amount)) for word, amount in verdict_counts(doc).items() if amount]
+    if counts:
+        yield _table(("cells", "count"), counts, right={1})
+
+
+def _matrices(doc: Doc) -> Iterator[str]:
+    blocks = matrix_blocks(doc)
+    if blocks:
+        yield "## Matrix"
+    for block in blocks:
+        yield f"### {_text(block.title)}"
+        for columns in block.chunks(_MATRIX_COLUMNS):
+            header = ("model", *(_column(column) for column in columns))
+            rows = [
+                (_text(model), *(_matrix_entry(block, model, column) for column in columns)) for model in block.models
+            ]
+            yield _table(header, rows)
+
+
+def _column(column: Column) -> str:
+    precision = "" if column.precision == "fp32" else f" {column.precision}"
+    return _text(f"{column.exporter} {column.opset} {column.axes}{precision}")
+
+
+def _matrix_entry(block: Block, model: str, column: Column) -> str:
+    """Each cell of the variant in words; where they differ, each with its shape and session."""
+    cells = block.cells.get((model, column), [])
+    words = [_word(cell) for cell in cells]
+    if len(set(words)) > 1:
+        words = [
+            f"{_text(cell['shape'])} {_text(session_of(cell))}: {word}" for cell, word in zip(cells, words, strict=True)
+        ]
+    return "; ".join(dict.fromkeys(words)) or _NOTHING
+
+
+def _word(cell: Cell) -> str:
+    """How a cell ended: the median where it passed, with any doubt about it, else outcome and cause."""
+    outcome = outcome_of(cell)
+    if outcome != "pass":
+        return _text(f"{outcome}: {cell['cause']}" if cell.get("cause") else outcome)
+    median, verdict = (cell.get("latency_s") or {}).get("median"), cell.get("verdict")
+    figure = f" {units.seconds(median)}" if median is not None else ""
+    return f"pass{figure}{f' ({verdict})' if verdict and verdict != 'trusted' else ''}"
+
+
+def _results(doc: Doc) -> Iterator[str]:
+    measured = [cell for cell in doc["cells"] if cell.get("latency_s")]
+    if not measured:
+        return
+    yield "## Results"
+    yield (
+        "Latency: median ± median absolute deviation of the samples, per inference. "
+        "Memory: peak of the steady phase over the loaded worker."
+    )
+    yield _table(
+        ("place", "model", "variant", "shape", "session", "latency", "95 % CI", "n", "p99", "memory", "verdict"),
+        [_result(cell) for cell in measured],
+        right={5, 6, 7, 8, 9},
+    )
+    reasons = Counter(reason for cell in measured for reason in cell.get("reasons") or [])
+    if reasons:
+        yield "Why a number is not trusted:"
+        yield "\n".join(
+            f"- {_text(reason)} ({units.plural(amount, 'cell')})" for reason, amount in reasons.most_common()
+        )
+
+
+def _result(cell: Cell) -> tuple[str, ...]:
+    latency = cell["latency_s"]
+    interval, need = latency.get("ci95"), (latency.get("need") or {}).get("p99")
+    memory = (cell.get("memory_bytes") or {}).get("steady_peak")
+    p99 = units.seconds(latency["p99"]) if latency.get("p99") is not None else f"needs n={need}" if need else _NOTHING
+    # The whole reasons, with what to do, stand once below the table.
+    heads = ", ".join(reason.split(":")[0] for reason in cell.get("reasons") or [])
+    verdict = ": ".join(filter(None, [cell.get("verdict") or _NOTHING, heads]))
+    if cell.get("same_as"):
+        verdict += f"; measured once, as {cell['same_as']}"
+    return (
+        _text(place_of(cell)),
+        _text(cell["model"]),
+        _column(Column(cell["exporter"], cell["opset"], cell["axes"], cell["precision"])),
+        _text(cell["shape"]),
+        _text(session_of(cell)),
+        units.latency(latency["median"], latency.get("mad")),
+        f"{units.seconds(interval[0])} to {units.seconds(interval[1])}" if interval else _NOTHING,
+        units.count(latency["n"]),
+        p99,
+        units.size(memory),
+        _text(verdict),
+    )
+
+
+def _findings(doc: Doc) -> Iterator[str]:
+    findings = group_findings(doc)
+    if findings:
+        yield "## What did not pass"
+    for finding in findings:
+        yield f"### {_text(finding.title)} ({units.plural(len(finding.cells), 'cell')})"
+        if finding.text:
+            yield _text(finding.text[0].upper() + finding.text[1:]) + "."
+        if finding.remedy:
+            yield f"Remedy: {_text(finding.remedy)}."
+        yield "\n".join(_messages(finding))
+
+
+def _messages(finding: Finding) -> Iterator[str]:
+    for message, cells in finding.by_message.items():
+        if message:
+            yield f"- {_text(message)}"
+        indent = "  " if message else ""
+        yield from (f"{indent}- {_code(cell['name'])}" for cell in cells[:_CELLS_PER_MESSAGE])
+        if len(cells) > _CELLS_PER_MESSAGE:
+            yield f"{indent}- and {len(cells) - _CELLS_PER_MESSAGE} more"
+
+
+def _devices(doc: Doc) -> Iterator[str]:
+    if doc["devices"]:
+        yield "## Devices"
+        yield _table(
+            ("device", "board", "processor", "memory", "system", "runtimes", "notes"),
+            [_device(device) for device in doc["devices"]],
+            right={3},
+        )
+
+
+def _device(device: dict[str, Any]) -> tuple[str, ...]:
+    facts = device.get("facts") or {}
+    cpus = f"{facts['cpu_count']} CPUs" if facts.get("cpu_count") else ""
+    processor = ", ".join(filter(None, [facts.get("cpu_model"), cpus]))
+    system = ", ".join(filter(None, [facts.get("machine"), facts.get("system"), facts.get("kernel")]))
+    notes = [
+        "shares its host with the controller" if device.get("colocated") else "",
+        "emulated" if facts.get("emulated") else "",
+        *(f"{key}={value}" for key, value in (device.get("labels") or {}).items()),
+    ]
+    return (
+        _text(device["name"]),
+        _text(facts.get("board") or _NOTHING),
+        _text(processor or _NOTHING),
+        units.size(facts.get("memory_total_bytes")),
+        _text(system or _NOTHING),
+        _text(", ".join(runtime["id"] for runtime in device.get("runtimes") or []) or _NOTHING),
+        _text(", ".join(filter(None, notes)) or _NOTHING),
+    )
+
+
+def _table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, right: frozenset[int] | set[int] = frozenset()
+) -> str:
+    """A table in GitHub's form; `right` names the columns of figures."""
+    rule = ["---:" if index in right else "---" for index in range(len(header))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
+
+
+def _text(value: object) -> str:
+    """`value` as one line of plain text: nothing in it is read as Markdown or HTML."""
+    line = " ".join(str(value).split())
+    return _LINE_START.sub(r"\\\g<0>", _MARKUP.sub(r"\\\g<0>", line))
+
+
+def _code(value: object) -> str:
+    """`value` as code on one line, outside tables."""
+    line = " ".join(str(value).split())
+    fence = "``" if "`" in line else "`"
+    return f"{fence} {line} {fence}" if fence == "``" else f"{fence}{line}{fence}"
