@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+from edgesweep_proto.trial import Stage, TrialOutcome
+
+from edgesweep.plan.cell import Skip
+from edgesweep.store.records import Outcome, Verdict
+from edgesweep.sweep.outcome import end_of_failed_export, end_of_skip, end_of_trials, follow
+from edgesweep.sweep.work import group_cells, variant_key
+
+
+@pytest.fixture
+def group(make_cell, make_export):
+    cells = [make_cell(18), make_cell(20)]
+    exports = {variant_key(cell): make_export(cell.variant.opset) for cell in cells}
+    return group_cells(cells, exports)[0]
+
+
+def end(group, trials, *, planned=1, fallback="warn", tags=()):
+    return end_of_trials(group, trials, planned=planned, fallback=fallback, host_tags=tags)
+
+
+def test_a_single_smoke_trial_passes_but_is_never_trusted(group, make_trial) -> None:
+    ended = end(group, [make_trial(group.leader)])
+    assert ended.outcome is Outcome.PASS
+    assert ended.verdict is not Verdict.TRUSTED
+    assert any("single trial" in reason for reason in ended.reasons)
+    assert ended.latency is not None
+    assert ended.items_per_inference == 2
+
+
+def test_the_first_stable_failure_decides_and_a_mix_is_flaky(group, make_trial) -> None:
+    trials = [
+        make_trial(group.leader, round_no=0),
+        make_trial(group.leader, TrialOutcome.FAILED, round_no=1, cause="crash", stage=Stage.MEASURE),
+        make_trial(group.leader, TrialOutcome.FAILED, round_no=2, cause="oom", stage=Stage.LOAD),
+    ]
+    ended = end(group, trials, planned=3)
+    assert (ended.outcome, ended.cause, ended.stage) == (Outcome.FAILED, "crash", "measure")
+    assert "flaky 2/3" in ended.tags
+    assert ended.remedy
+
+
+def test_trouble_of_the_lab_is_lost_and_never_a_failure_of_the_model(group, make_trial) -> None:
+    trials = [make_trial(group.leader, TrialOutcome.INTERRUPTED, attempt=attempt) for attempt in range(3)]
+    ended = end(group, trials)
+    assert (ended.outcome, ended.cause) == (Outcome.LOST, "interrupted")
+    assert ended.verdict is None
+
+
+def test_a_retried_trial_that_passed_is_a_pass(group, make_trial) -> None:
+    trials = [make_trial(group.leader, TrialOutcome.INTERRUPTED), make_trial(group.leader, attempt=1)]
+    assert end(group, trials).outcome is Outcome.PASS
+
+
+def test_fallback_beats_pass(group, make_trial) -> None:
+    trials = [make_trial(group.leader), make_trial(group.leader, TrialOutcome.FALLBACK, round_no=1, cause="no_nodes")]
+    ended = end(group, trials, planned=2)
+    assert (ended.outcome, ended.cause) == (Outcome.FALLBACK, "no_nodes")
+
+
+@pytest.mark.parametrize(
+    ("policy", "outcome", "cause"),
+    [("allow", Outcome.PASS, ""), ("warn", Outcome.PASS, ""), ("fail", Outcome.FALLBACK, "partial_placement")],
+)
+def test_nodes_elsewhere_are_a_tag_a_reason_or_an_outcome(group, make_trial, policy, outcome, cause) -> None:
+    nodes = {"OpenVINOExecutionProvider": 2, "CPUExecutionProvider": 1}
+    ended = end(group, [make_trial(group.leader, nodes=nodes)], fallback=policy)
+    assert (ended.outcome, ended.cause) == (outcome, cause)
+    said = any("1 of 3 nodes ran outside OpenVINOExecutionProvider" in reason for reason in ended.reasons)
+    assert said == (policy == "warn")
+    assert ("partial" in ended.tags) == (policy != "fail")
+
+
+def test_a_follower_has_the_same_figures_and_says_whose(group, make_trial) -> None:
+    ended = end(group, [make_trial(group.leader)], tags=("shared_host",))
+    copy = follow(ended, group.followers[0])
+    assert copy.same_as == group.leader.name
+    assert (copy.latency, copy.verdict, copy.tags) == (ended.latency, ended.verdict, ended.tags)
+    assert "shared_host" in ended.tags
+
+
+def test_a_dishonoured_opset_points_to_the_honest_cell_of_the_plan(make_cell, make_export) -> None:
+    asked, honest = make_cell(13), make_cell(18)
+    result = make_export(13, cause="opset_not_honoured", produced=18)
+    with_it = end_of_failed_export(asked, result, [asked, honest])
+    assert (with_it.outcome, with_it.stage, with_it.see) == (Outcome.FAILED, "check", honest.name)
+    assert end_of_failed_export(asked, result, [asked]).see is None
+
+
+def test_a_skip_keeps_its_reason(make_cell) -> None:
+    ended = end_of_skip(make_cell(skip=Skip("no_such_dimension", "net has no dimension height")))
+    assert (ended.outcome, ended.cause, ended.message) == (
+        Outcome.SKIPPED,
+        "no_such_dimension",
+        "net has no dimension height",
+    )

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from edgesweep.errors import ExitCode
+from edgesweep.store.records import CellEnd, CellRecord, Outcome, RunRecord, RunView, Verdict
+from edgesweep.sweep.run_verdict import judge_run
+
+
+@pytest.fixture
+def view_of(make_cell):
+    def build(*ends: tuple[Outcome | None, str]) -> RunView:
+        records = []
+        for index, (outcome, cause) in enumerate(ends):
+            cell = make_cell(opset=7 + index)
+            verdict = Verdict.DOUBTFUL if outcome is Outcome.PASS else None
+            ended = CellEnd(cell.name, outcome, "measure", cause, verdict=verdict) if outcome else None
+            records.append(CellRecord(cell, ended, None))
+        run = RunRecord("r", "night", "d", "", {}, ".", 0.0)
+        return RunView(run, (), tuple(records))
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("end", "fail_on", "code"),
+    [
+        ((Outcome.PASS, ""), ["failure", "fallback", "new-failure"], ExitCode.OK),
+        ((Outcome.PASS, ""), ["untrusted"], ExitCode.FINDING),
+        ((Outcome.FAILED, "crash"), ["failure"], ExitCode.FINDING),
+        ((Outcome.FAILED, "crash"), ["none"], ExitCode.OK),
+        ((Outcome.FALLBACK, "no_nodes"), ["failure"], ExitCode.OK),
+        ((Outcome.FALLBACK, "no_nodes"), ["fallback"], ExitCode.FINDING),
+        ((Outcome.SKIPPED, "excluded"), ["failure"], ExitCode.OK),
+        ((Outcome.LOST, "device_unreachable"), ["none"], ExitCode.LAB),
+        ((None, ""), ["none"], ExitCode.LAB),
+        ((Outcome.FAILED, "factory_failed"), ["none"], ExitCode.USAGE),
+    ],
+)
+def test_each_end_has_its_exit_code(view_of, end, fail_on, code) -> None:
+    verdict = judge_run(view_of(end), fail_on, previous={})
+    assert verdict.exit_code is code
+    assert bool(verdict.reasons) == (code is not ExitCode.OK)
+
+
+def test_findings_win_over_lab_trouble_and_a_wrong_plan_over_both(view_of) -> None:
+    both = view_of((Outcome.FAILED, "crash"), (Outcome.LOST, "interrupted"))
+    assert judge_run(both, ["failure"], previous={}).exit_code is ExitCode.FINDING
+    wrong = view_of((Outcome.FAILED, "crash"), (Outcome.FAILED, "invalid_model_file"))
+    assert judge_run(wrong, ["failure"], previous={}).exit_code is ExitCode.USAGE
+
+
+def test_only_what_passed_before_is_a_new_failure(view_of, make_cell) -> None:
+    view = view_of((Outcome.FAILED, "crash"), (Outcome.FAILED, "crash"))
+    passed_before = {make_cell(opset=7).key: Outcome.PASS, make_cell(opset=8).key: Outcome.FAILED}
+    verdict = judge_run(view, ["new-failure"], previous=passed_before)
+    assert verdict.exit_code is ExitCode.FINDING
+    assert verdict.reasons == ("1 cell failed that passed in the run before",)
+    assert judge_run(view, ["new-failure"], previous={}).exit_code is ExitCode.OK
