@@ -17,6 +17,7 @@ from edgesweep.report.units import Unit, number
 LOG_FROM_RATIO = 30.0
 """A linear axis hides the small ones when the largest value is more than this many times the smallest."""
 
+_LONG_AXIS = 1e3
 _LEFT, _RIGHT = 4.0, 96.0
 _ROW_PX = 30
 _AXIS_PX = 22
@@ -65,7 +66,7 @@ class Scale:
         if not self.log:
             step = _round_step(self.high / 5)
             return [step * index for index in range(math.floor(self.high / step + 1e-9) + 1)]
-        steps = (1.0, 2.0, 5.0) if self.high / self.low <= 1e3 else (1.0,)
+        steps = (1.0, 2.0, 5.0) if self.high / self.low <= _LONG_AXIS else (1.0,)
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
         candidates = [step * 10.0**power for power in range(first, last + 1) for step in steps]
         slack = 1 + 1e-9
@@ -129,11 +130,13 @@ def _draw_mark(mark: Mark, scale: Scale, unit: Unit, top: int) -> Markup:
     track = top + 23
     if mark.shape == "bar":
         start = scale.position(scale.low)
-        shape = Markup('<rect x="{}%" y="{}" width="{}%" height="7" rx="1"/>').format(start, track - 3, round(at - start, 2))
+        shape = Markup('<rect x="{}%" y="{}" width="{}%" height="7" rx="1"/>').format(
+            start, track - 3, round(at - start, 2)
+        )
     elif mark.shape == "ring":
         shape = Markup('<circle class="r" cx="{}%" cy="{}" r="4"/>').format(at, track)
     elif mark.shape == "cross":
-        shape = Markup('<text class="x" x="{}%" y="{}">×</text>').format(at, track + 6)
+        shape = Markup('<text class="x" x="{}%" y="{}">&times;</text>').format(at, track + 6)
     else:
         shape = Markup('<circle cx="{}%" cy="{}" r="4.5"/>').format(at, track)
     whisker = Markup('<line class="w" x1="{}%" x2="{}%" y1="{}" y2="{}"/>').format(low, high, track, track)
@@ -151,10 +154,11 @@ def legend_mark(shape: str) -> Markup:
     inner = {
         "dot": '<circle cx="9" cy="8" r="4.5"/>',
         "ring": '<circle class="r" cx="9" cy="8" r="4"/>',
-        "cross": '<text class="x" x="9" y="14">×</text>',
+        "cross": '<text class="x" x="9" y="14">&times;</text>',
         "bar": '<rect x="1" y="5" width="16" height="7" rx="1"/>',
         "whisker": '<line class="w" x1="0" x2="18" y1="8" y2="8"/>',
     }[shape]
     return Markup('<svg class="key" width="18" height="16" role="img"><title>{}</title>{}</svg>').format(
-        escape(shape), Markup(inner)  # noqa: S704 - one of the five literals above
+        escape(shape),
+        Markup(inner),  # noqa: S704 - one of the five literals above
     )

@@ -10,7 +10,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from edgesweep.errors import CATALOGUE
 from edgesweep.report import charts, units
 from edgesweep.report.matrix import Block, Column, matrix_blocks
 from edgesweep.report.outcomes import (
@@ -82,7 +81,7 @@ def render_html(doc: Doc) -> str:
     anchors = {cell["name"]: f"f{index}" for index, finding in enumerate(findings) for cell in finding.cells}
     row_ids = {cell["name"]: f"c{index}" for index, cell in enumerate(doc["cells"])}
     figures, rows = _rows(doc["cells"], row_ids, anchors)
-    return _template().render(
+    html: str = _template().render(
         run=doc["run"],
         state=str(doc["run"].get("state") or ""),
         started=when(doc["run"].get("started")),
@@ -105,6 +104,7 @@ def render_html(doc: Doc) -> str:
         row_ids=row_ids,
         exports=_exports(doc["cells"]),
     )
+    return html
 
 
 @cache
@@ -309,7 +309,9 @@ def _latency_chart(cells: list[Cell], row_ids: dict[str, str]) -> dict[str, Any]
         text += "" if verdict in {"trusted", ""} else f" {verdict}"
         shape = _VERDICT_SHAPE.get(verdict, "dot")
         title = f"{cell['name']} n={latency.get('n')}"
-        marks.append((cell, charts.Mark(_label(cell), median, low, high, text, title, shape, f"#{row_ids[cell['name']]}")))
+        marks.append(
+            (cell, charts.Mark(_label(cell), median, low, high, text, title, shape, f"#{row_ids[cell['name']]}"))
+        )
     return _chart_view(marks, units.time_unit(mark.value for _, mark in marks))
 
 
@@ -320,7 +322,9 @@ def _memory_chart(cells: list[Cell], row_ids: dict[str, str]) -> dict[str, Any] 
         steady = peak_memory(cell)
         if steady is None or cell.get("same_as"):
             continue
-        peaks = [memory[key] for key in ("session_peak", "first_run_peak", "steady_peak") if memory.get(key) is not None]
+        peaks = [
+            memory[key] for key in ("session_peak", "first_run_peak", "steady_peak") if memory.get(key) is not None
+        ]
         highest = float(max([steady, *peaks]))
         text = units.size(steady) + (f", highest {units.size(highest)}" if highest > steady else "")
         title = f"{cell['name']} by {memory.get('method') or 'unknown method'}"
@@ -401,7 +405,9 @@ def device_facts(device: Doc) -> list[tuple[str, str]]:
     facts = device.get("facts") or {}
     labels = ", ".join(f"{key}={value}" for key, value in (device.get("labels") or {}).items())
     cpus = facts.get("allowed_cpus") or []
-    count = f"{facts.get('cpu_count')} CPUs" + (f", {len(cpus)} allowed" if cpus and len(cpus) != facts.get("cpu_count") else "")
+    count = f"{facts.get('cpu_count')} CPUs" + (
+        f", {len(cpus)} allowed" if cpus and len(cpus) != facts.get("cpu_count") else ""
+    )
     memory = facts.get("memory_total_bytes")
     pairs = [
         ("board", facts.get("board")),
@@ -409,7 +415,10 @@ def device_facts(device: Doc) -> list[tuple[str, str]]:
         ("architecture", facts.get("machine")),
         ("memory", units.size(memory) if memory else ""),
         ("system", ", ".join(filter(None, [facts.get("system"), facts.get("kernel"), facts.get("libc")]))),
-        ("agent", f"{facts['agent_version']}, Python {facts.get('python_version')}" if facts.get("agent_version") else ""),
+        (
+            "agent",
+            f"{facts['agent_version']}, Python {facts.get('python_version')}" if facts.get("agent_version") else "",
+        ),
         ("address", device.get("address")),
         ("labels", labels),
         ("host", "shared with the controller: numbers are tagged shared_host" if device.get("colocated") else ""),
@@ -433,8 +442,3 @@ def sensors(reading: Doc | None) -> str:
     parts += [f"load {reading['load_1m']:.2f}"] if reading.get("load_1m") is not None else []
     parts += [f"throttled: {', '.join(reading['throttle'])}"] if reading.get("throttle") else []
     return ", ".join(parts)
-
-
-def cause_text(code: str) -> str:
-    """The catalogue's sentence for a cause; empty for one that is not in it."""
-    return CATALOGUE[code].text if code in CATALOGUE else ""

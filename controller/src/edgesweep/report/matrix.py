@@ -1,4 +1,4 @@
-"""The matrix models × variants of a result document: one block per device, runtime and provider chain."""
+"""The matrix models by variants of a result document: one block per device, runtime and provider chain."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ OUTCOMES: dict[str, Word] = {
 VERDICTS: dict[str, Word] = {
     "trusted": Word("●", "the number can be compared with other nights"),
     "doubtful": Word("○", "the number is honest, but the reasons given may have moved it"),
-    "invalid": Word("×", "do not use the number: the reasons say what disturbed it"),
+    "invalid": Word("✕", "do not use the number: the reasons say what disturbed it"),
 }
 
 

@@ -31,6 +31,7 @@ from edgesweep.report.outcomes import (
 
 WIDEST_OFF_TERMINAL = 100
 CELLS_PER_FINDING = 6
+_FIGURES_WIDTH = 48
 
 STYLES = {
     "pass": "green",
@@ -99,7 +100,9 @@ def _matrix_of(block: Block, width: int) -> Iterable[Table]:
         for column in block.columns:
             cells = block.cells.get((model, column))
             if cells:
-                label = f"{column.exporter} {column.axes}" + ("" if column.precision == "fp32" else f" {column.precision}")
+                label = f"{column.exporter} {column.axes}" + (
+                    "" if column.precision == "fp32" else f" {column.precision}"
+                )
                 variants.setdefault(label, {}).setdefault(column.opset, []).extend(cells)
         lines += [(model, {}), *((f"  {label}", by_opset) for label, by_opset in variants.items())]
     label_width = min(max(len(label) for label, _ in lines), max(16, width // 3))
@@ -148,10 +151,13 @@ def results_table(doc: Doc) -> RenderableType:
         for reason in cell.get("reasons") or []:
             notes.setdefault(str(reason), len(notes) + 1)
 
-    def build(_width: int) -> RenderableType:
+    longest = max(len(variant_text(cell)) + 2 for cell in measured)
+
+    def build(width: int) -> RenderableType:
         parts: list[RenderableType] = []
         for place, models in places.items():
-            parts += [Text(), _heading(place), _results_of(models, time, size, notes)]
+            table = _results_of(models, time, size, notes, label_width=max(20, min(longest, width - _FIGURES_WIDTH)))
+            parts += [Text(), _heading(place), table]
         return Group(*parts, *_legend(measured, notes))
 
     return Adaptive(build)
@@ -169,12 +175,14 @@ def _legend(measured: list[Cell], notes: dict[str, int]) -> Iterable[Text]:
         yield Text(line, style="dim", overflow="fold")
 
 
-def _results_of(models: dict[str, list[Cell]], time: units.Unit, size: units.Unit, notes: dict[str, int]) -> Table:
+def _results_of(
+    models: dict[str, list[Cell]], time: units.Unit, size: units.Unit, notes: dict[str, int], *, label_width: int
+) -> Table:
     table = _table()
-    table.add_column("model, variant", overflow="fold", min_width=20)
+    table.add_column("model, variant", overflow="fold", width=label_width)
     for heading in (f"median\n{time.symbol}", f"±\n{time.symbol}", f"p99\n{time.symbol}", "n", f"peak\n{size.symbol}"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("trust", overflow="fold", min_width=8)
+    table.add_column("trust", overflow="fold", min_width=12)
     for model, cells in models.items():
         table.add_row(Text(model, style="bold"))
         for cell in cells:
@@ -326,7 +334,9 @@ def device_table(record: Doc) -> RenderableType:
     runtimes.add_column("harness floor", justify="right", no_wrap=True)
     for runtime in record.get("runtimes") or []:
         ran = ", ".join(short_provider(probe["name"]) for probe in runtime.get("providers") or [] if probe["nodes"])
-        state = Text(f"cannot be used: {runtime['fault']}", style="red") if runtime.get("fault") else Text(ran or "none")
+        state = (
+            Text(f"cannot be used: {runtime['fault']}", style="red") if runtime.get("fault") else Text(ran or "none")
+        )
         floor = runtime.get("harness_floor_s")
         runtimes.add_row(
             Text(runtime["id"]),

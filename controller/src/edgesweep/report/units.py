@@ -143,7 +143,8 @@ def rough_duration(value: float) -> str:
     minutes = max(1, round(value / _MINUTE))
     if minutes < _MINUTE:
         return f"~{minutes} min"
-    return f"~{minutes // 60} h {round(minutes % 60, -1):02d} min" if minutes % 60 < 55 else f"~{minutes // 60 + 1} h 00 min"
+    tens = round(minutes / 10) * 10
+    return f"~{tens // _MINUTE} h {tens % _MINUTE:02d} min"
 
 
 def age(value: float) -> str:

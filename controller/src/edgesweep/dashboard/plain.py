@@ -1,0 +1,115 @@
+"""Progress as plain lines for logs: no control codes, one line per finished cell, at most 100 columns where possible."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from edgesweep.dashboard.cell_text import with_device
+from edgesweep.dashboard.view import SweepView
+from edgesweep.report import units
+from edgesweep.sweep.events import (
+    CellFinished,
+    DeviceState,
+    ExportFinished,
+    Notice,
+    SweepEvent,
+    SweepFinished,
+    SweepStarted,
+)
+
+_SPELLED = {"µ": "u", "±": "+/-", units.NOTHING: "-", "…": "..."}
+
+
+class PlainProgress:
+    """Writes what is worth a line to `stream`; a remedy is written once per finding, not once per cell."""
+
+    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.view = SweepView(clock)
+        self._stream = stream
+        self._explained: set[tuple[str, str, str, str]] = set()
+        self._states: dict[str, tuple[str, str]] = {}
+
+    def handle(self, event: SweepEvent) -> None:
+        """Takes one event and writes its line, if it has one."""
+        self.view.apply(event)
+        if isinstance(event, SweepStarted):
+            self._start(event)
+        elif isinstance(event, ExportFinished):
+            self._export(event)
+        elif isinstance(event, CellFinished):
+            self._cell(event)
+        elif isinstance(event, DeviceState):
+            self._device(event)
+        elif isinstance(event, Notice):
+            self._write(event.text)
+        elif isinstance(event, SweepFinished):
+            self._finish(event)
+
+    def _start(self, event: SweepStarted) -> None:
+        cells, devices = sum(event.cells.values()), len(event.cells)
+        counts = f"{units.plural(cells, 'cell')} on {units.plural(devices, 'device')}"
+        self._write(f"run {event.run_id}: {event.name}, {counts}, {units.plural(event.variants, 'export')}")
+        self._write("lines read: device/model variant runtime/provider  median ±median absolute deviation n=inferences")
+        self._write("left out where nothing else is said: fp32, the example shape, one thread")
+        if event.log_path:
+            self._write(f"log: {event.log_path}")
+
+    def _export(self, event: ExportFinished) -> None:
+        how = "cached" if event.cached else units.duration(event.seconds)
+        head = f"export [{event.done}/{event.total}] {'failed' if event.cause else 'ok':<6}  {event.variant}"
+        self._write(f"{head}  {event.cause}" if event.cause else f"{head}  {how}")
+
+    def _cell(self, event: CellFinished) -> None:
+        head = f"[{self.view.done}/{self.view.total}] {event.outcome:<8}  {with_device(event.cell)}"
+        figure = units.latency(event.median_s, event.mad_s, event.n)
+        if figure:
+            doubt = f" {event.verdict}" if event.verdict and event.verdict != "trusted" else ""
+            head += f"  {figure}{doubt}"
+        if event.outcome == "pass":
+            self._write(head)
+            return
+        where = f"at {event.stage}: " if event.stage and event.outcome in {"failed", "fallback"} else ""
+        self._write(f"{head}  {where}{event.cause}")
+        key = (event.outcome, event.stage, event.cause, event.message)
+        if key in self._explained:
+            return
+        self._explained.add(key)
+        if event.message:
+            self._write(f"    {event.message}")
+        if event.remedy:
+            self._write(f"    -> {event.remedy}")
+
+    def _device(self, event: DeviceState) -> None:
+        before, now = self._states.get(event.device), (event.state, event.note)
+        self._states[event.device] = now
+        if now == before:
+            return
+        was_away = before is not None and before[0] == "unreachable"
+        if event.state in {"unreachable", "waiting"} or was_away:
+            note = f": {event.note}" if event.note else ""
+            self._write(f"device {event.device} {event.state}{note}")
+
+    def _finish(self, event: SweepFinished) -> None:
+        total = sum(event.outcomes.values())
+        counts = ", ".join(f"{amount} {word}" for word, amount in event.outcomes.items() if amount)
+        state = "finished" if event.complete else "stopped early"
+        self._write(
+            f"{state} after {units.duration(event.seconds)}: {units.plural(total, 'cell')}: {counts or 'none ended'}"
+        )
+        if not event.complete:
+            self._write(f"Next: edgesweep run --resume {event.run_id}")
+
+    def _write(self, text: str) -> None:
+        line = " ".join(text.splitlines())
+        line = "".join(character for character in line if character.isprintable())
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        try:
+            line.encode(encoding)
+        except UnicodeEncodeError:
+            for character, spelled in _SPELLED.items():
+                line = line.replace(character, spelled)
+            line = line.encode(encoding, "replace").decode(encoding)
+        self._stream.write(line + "\n")
+        self._stream.flush()

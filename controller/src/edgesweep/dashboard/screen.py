@@ -1,0 +1,233 @@
+"""Draws a sweep's view into a given width and height, from a narrow terminal of 80 by 24 to a tall one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from edgesweep.dashboard.cell_text import with_device, without_device
+from edgesweep.dashboard.view import DeviceLine, SweepView
+from edgesweep.report import units
+from edgesweep.report.outcomes import OUTCOMES
+from edgesweep.report.tables import STYLES
+
+WIDE = 116
+"""From this width on, a device's cell stands on the device's own line."""
+
+_STATE_STYLES = {
+    "measuring": "bold",
+    "uploading": "cyan",
+    "unreachable": "bold magenta",
+    "waiting": "yellow",
+    "done": "dim",
+}
+_FIXED_LINES = 9
+_BAR_WIDTH = 28
+_COUNT_COLUMN = 3
+_QUIET_STATES = frozenset({"idle", "done", "waiting"})
+
+
+def draw(view: SweepView, width: int, height: int) -> RenderableType:
+    """The whole dashboard, at most `width` columns and `height` lines."""
+    lines: list[RenderableType] = [_title(view, width), _bars(view, width), *_counts(view), Text()]
+    room = max(3, height - _FIXED_LINES)
+    fleet = _fleet(view, width, max(2, room * 3 // 5))
+    lines += fleet
+    room -= len(fleet)
+    findings = list(_findings(view, max(0, room - 2)))
+    if findings:
+        lines += [Text(), Text("findings, newest first", style="bold"), *findings]
+        room -= len(findings) + 2
+    recent = list(_recent(view, max(0, room - 2)))
+    if recent:
+        lines += [Text(), Text("last cells, newest first", style="bold"), *recent]
+    lines += list(_footer(view))
+    return Group(*lines)
+
+
+def _title(view: SweepView, width: int) -> RenderableType:
+    grid = Table.grid(expand=True)
+    grid.add_column(no_wrap=True, overflow="ellipsis")
+    grid.add_column(justify="right", no_wrap=True)
+    head = Text.assemble(
+        ("Edgesweep ", "bold"), (view.name or "starting", "bold cyan"), ("  run ", "dim"), view.run_id or "not begun"
+    )
+    state = "running"
+    if view.finished:
+        state = "finished" if view.finished.complete else "stopped early"
+    elapsed = view.elapsed
+    grid.add_row(head, Text(f"{state}, {units.duration(elapsed)}" if elapsed is not None else "starting"))
+    grid.width = width
+    return grid
+
+
+def _bars(view: SweepView, width: int) -> RenderableType:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    bar = min(_BAR_WIDTH if width < WIDE else 2 * _BAR_WIDTH, max(10, width - 50))
+    grid.add_column(width=7)
+    grid.add_column(width=bar)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(no_wrap=True, overflow="ellipsis")
+    exports = view.exports
+    if exports.total:
+        grid.add_row(
+            "exports", _bar(exports.done, exports.total, bar), f"{exports.done} of {exports.total}", _export_note(view)
+        )
+    grid.add_row("cells", _bar(view.done, view.total, bar), f"{view.done} of {view.total}", _time_left(view))
+    return grid
+
+
+def _bar(done: int, total: int, width: int) -> ProgressBar:
+    return ProgressBar(total=max(1, total), completed=done, width=width)
+
+
+def _export_note(view: SweepView) -> Text:
+    exports = view.exports
+    parts = [f"{exports.failed} failed"] if exports.failed else []
+    parts += [f"{exports.cached} from cache"] if exports.cached else []
+    if exports.active:
+        others = len(exports.active) - 1
+        parts.append(f"now {next(iter(exports.active))}" + (f" and {others} more" if others else ""))
+    return Text(", ".join(parts), style="dim")
+
+
+def _time_left(view: SweepView) -> Text:
+    if view.finished:
+        return Text("")
+    left = view.seconds_left
+    if left is None:
+        return Text("time left not known yet", style="dim")
+    return Text(f"{units.rough_duration(left)} left" if left else "")
+
+
+def _counts(view: SweepView) -> Iterable[Text]:
+    counts = view.counts
+    line = Text(overflow="fold")
+    for word, amount in counts.items():
+        mark = OUTCOMES[word].mark if word in OUTCOMES else "*"
+        line.append(f"{mark} {amount} {word}   ", style=STYLES.get(word, "") if amount else "dim")
+    if view.earlier:
+        line.append(f"{view.earlier} ended before the resume   ", style="dim")
+    left = view.total - view.done
+    line.append(f"{OUTCOMES['unfinished'].mark} {left} to do", style="cyan" if left else "dim")
+    yield line
+
+
+# Fleet
+
+
+def _fleet(view: SweepView, width: int, room: int) -> list[Text]:
+    """The fleet in at most `room` lines; where the screen is narrow, a device's cell has a line of its own."""
+    devices = list(view.devices.values())
+    wide = width >= WIDE
+    lines_each = 1 if wide or 1 + 2 * len(devices) > room else 2
+    fitting = (room - 1) // lines_each
+    shown = devices
+    if len(devices) > fitting:
+        busy_first = sorted(devices, key=lambda line: line.state in _QUIET_STATES)
+        shown = busy_first[: max(1, fitting - 1)]
+    widths = [min(24, max([6, *(len(line.name) for line in shown)])), 11, 16, 5, 16]
+    widths += [max(0, width - sum(widths) - 2 * len(widths))] if wide else []
+    heads = ("device", "state", "stage", "to do", "temperature", "cell")
+    lines = [_columns([Text(head, style="bold") for head in heads[: len(widths)]], widths)]
+    for line in shown:
+        cell = _cell(line)
+        texts = [
+            Text(line.name),
+            Text(line.state, style=_STATE_STYLES.get(line.state, "")),
+            _stage(view, line),
+            Text(str(line.remaining)),
+            _temperature(view, line),
+            cell,
+        ]
+        lines.append(_columns(texts[: len(widths)], widths))
+        if lines_each > 1:
+            lines.append(Text("  ", no_wrap=True, overflow="ellipsis").append_text(cell))
+    if len(shown) < len(devices):
+        hidden = [line.state for line in devices if line not in shown]
+        counts = ", ".join(f"{hidden.count(state)} {state}" for state in dict.fromkeys(hidden))
+        lines.append(Text(f"and {units.plural(len(hidden), 'device')} more: {counts}", style="dim"))
+    return lines
+
+
+def _columns(texts: list[Text], widths: list[int]) -> Text:
+    """Texts side by side, each cut or filled to its width; the counts (fourth) to the right."""
+    line = Text(no_wrap=True, overflow="ellipsis")
+    for place, (text, width) in enumerate(zip(texts, widths, strict=True)):
+        text.truncate(width, overflow="ellipsis")
+        text.align("right" if place == _COUNT_COLUMN else "left", width)
+        line.append_text(text).append("  ")
+    return line
+
+
+def _stage(view: SweepView, line: DeviceLine) -> Text:
+    if not line.stage:
+        return Text("")
+    return Text(f"{line.stage} {units.duration(view.now() - line.stage_at)}")
+
+
+def _temperature(view: SweepView, line: DeviceLine) -> Text:
+    hottest = line.hottest_c
+    if hottest is None or line.reading_at is None:
+        return Text("no reading", style="dim")
+    old = units.age(view.now() - line.reading_at)
+    return Text.assemble(f"{hottest:.0f} °C ", (old if old == "now" else f"{old} ago", "dim"))
+
+
+def _cell(line: DeviceLine) -> Text:
+    if line.cell:
+        return Text(without_device(line.cell))
+    return Text(line.note, style="dim")
+
+
+# Findings, last cells, footer
+
+
+def _findings(view: SweepView, room: int) -> Iterable[Text]:
+    for finding in reversed(list(view.findings.values())):
+        if room < 2:  # noqa: PLR2004 - a finding takes two lines, with its remedy
+            return
+        room -= 2
+        style = STYLES.get(finding.outcome, "")
+        mark = OUTCOMES[finding.outcome].mark if finding.outcome in OUTCOMES else "*"
+        where = f" at {finding.stage}" if finding.stage and finding.outcome in {"failed", "fallback"} else ""
+        amount = units.plural(finding.count, "cell")
+        head = f"{mark} {finding.outcome}{where}: {finding.cause or 'no cause given'}"
+        yield Text.assemble(
+            (head, style), f"  {amount}, last {with_device(finding.last_cell)}", no_wrap=True, overflow="ellipsis"
+        )
+        yield Text(f"  -> {finding.remedy or finding.message}", no_wrap=True, overflow="ellipsis")
+
+
+def _recent(view: SweepView, room: int) -> Iterable[Text]:
+    for event in list(reversed(view.recent))[:room]:
+        mark = OUTCOMES[event.outcome].mark if event.outcome in OUTCOMES else "*"
+        figure = units.latency(event.median_s, event.mad_s, event.n)
+        line = Text.assemble(
+            (f"{mark} {event.outcome:<8}", STYLES.get(event.outcome, "")), f"  {with_device(event.cell)}", no_wrap=True
+        )
+        line.overflow = "ellipsis"
+        if figure:
+            line.append(f"  {figure}", style="bold")
+        if event.verdict:
+            line.append(f"  {event.verdict}", style=STYLES.get(event.verdict, ""))
+        elif event.cause:
+            line.append(f"  {event.cause}", style="dim")
+        yield line
+
+
+def _footer(view: SweepView) -> Iterable[Text]:
+    if view.notice:
+        yield Text(view.notice, style="yellow", no_wrap=True, overflow="ellipsis")
+    if view.finished and not view.finished.complete:
+        yield Text(f"Next: edgesweep run --resume {view.run_id}", style="bold")
+    elif not view.finished and view.run_id:
+        yield Text(
+            f"Ctrl-C stops; what is finished stays. Go on with: edgesweep run --resume {view.run_id}",
+            style="dim",
+            no_wrap=True,
+        )
