@@ -54,9 +54,6 @@ _EXPECTED = {
     "finite_number": "a finite number",
 }
 
-# Where pydantic names the branch of a union that it took; no key of a plan is called so at these places.
-_BRANCHES = frozenset({"word", "sizes", "chains"})
-
 Path = tuple[str | int, ...]
 
 
@@ -105,7 +102,7 @@ def _place_in_file(line: str) -> tuple[int, int]:
 
 def _complaint(detail: ErrorDetails) -> _Complaint:
     context = detail.get("ctx", {})
-    path: Path = context.get("at") or tuple(part for part in detail["loc"] if part not in _BRANCHES)
+    path: Path = context.get("at") or _without_branches(detail["loc"])
     if path and path[-1] == "[key]":
         path = path[:-1]
         return _Complaint(path, _about_key(detail, str(path[-1])), path[:-1], at_key=True)
@@ -116,25 +113,31 @@ def _complaint(detail: ErrorDetails) -> _Complaint:
     return _Complaint(path, _about_value(detail), path)
 
 
+def _without_branches(place: Path) -> Path:
+    """Leaves out the branch of a union that pydantic names where a key takes either a word or something longer."""
+    match place:
+        case ("providers", str(), *rest):
+            return ("providers", *rest)
+        case ("shapes", int(index), str(), *rest):
+            return ("shapes", index, *rest)
+    return place
+
+
 def _about_value(detail: ErrorDetails) -> str:
-    context, value = detail.get("ctx", {}), detail["input"]
-    match detail["type"]:
-        case "plan":
-            return str(context["sentence"])
-        case "literal_error":
-            offered = _quoted_words(str(context["expected"]))
-            if isinstance(value, str):
-                return f"unknown word '{value}'{hint(value, offered)}"
-            return f"expected one of {', '.join(offered)}, found {describe(value)}"
-        case "too_short":
-            return "it needs at least one entry"
-        case "greater_than_equal" | "greater_than" | "less_than_equal":
-            return _bound(detail)
-        case "string_type" if isinstance(value, int | float):
-            return f"expected text, found {describe(value)}; put it in quotes"
-        case kind if kind in _EXPECTED:
-            return f"expected {_EXPECTED[kind]}, found {describe(value)}"
-    return detail["msg"][:1].lower() + detail["msg"][1:]
+    value, kind = detail["input"], detail["type"]
+    if kind == "plan":
+        return str(detail["ctx"]["sentence"])
+    if kind in _EXPECTED:
+        quotes = "; put it in quotes" if kind == "string_type" and isinstance(value, int | float) else ""
+        return f"expected {_EXPECTED[kind]}, found {describe(value)}{quotes}"
+    if kind == "literal_error":
+        offered = _quoted_words(str(detail["ctx"]["expected"]))
+        if isinstance(value, str):
+            return f"unknown word '{value}'{hint(value, offered)}"
+        return f"expected one of {', '.join(offered)}, found {describe(value)}"
+    if kind in {"greater_than_equal", "greater_than", "less_than_equal"}:
+        return _bound(detail)
+    return "it needs at least one entry" if kind == "too_short" else detail["msg"]
 
 
 def _about_key(detail: ErrorDetails, key: str) -> str:

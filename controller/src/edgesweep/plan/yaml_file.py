@@ -53,7 +53,9 @@ class YamlFile:
             found = _child(node, part)
             if found is not None:
                 key_node, node = found
-        mark = (key_node if key else node).start_mark
+        # A key without a value has its end in the next line: there is nothing to see there.
+        empty = isinstance(node, ScalarNode) and node.start_mark.index == node.end_mark.index
+        mark = (key_node if key or empty else node).start_mark
         return mark.line + 1, mark.column + 1
 
     def there(self, path: Sequence[str | int]) -> tuple[str | int, ...]:

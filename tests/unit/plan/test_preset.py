@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+from edgesweep.plan.cell import Session
+from edgesweep.plan.preset import DEADLINE_STAGES, PRESETS, PROTOCOL_FIELDS, preset_of
+from edgesweep.plan.schema import MeasureSection
+from edgesweep_proto.trial import Protocol
+
+
+@pytest.mark.parametrize(("name", "trials"), [("smoke", 1), ("quick", 3), ("nightly", 5), ("baseline", 10)])
+def test_the_presets_have_the_trials_of_the_measurement_protocol(name: str, trials: int) -> None:
+    assert preset_of(MeasureSection.model_validate({"preset": name})).trials == trials
+
+
+@pytest.mark.parametrize("name", ["quick", "nightly", "baseline"])
+def test_the_full_presets_stop_by_the_measurement_protocol(name: str) -> None:
+    protocol = preset_of(MeasureSection.model_validate({"preset": name})).protocol
+    assert (protocol.min_inferences, protocol.min_duration_s) == (100, 2.0)
+    assert (protocol.max_inferences, protocol.max_duration_s) == (10_000, 20.0)
+    assert (protocol.warmup_min_runs, protocol.warmup_min_s) == (3, 0.5)
+
+
+def test_smoke_is_over_in_two_seconds() -> None:
+    protocol = preset_of(MeasureSection(preset="smoke")).protocol
+    assert (protocol.min_inferences, protocol.min_duration_s, protocol.max_duration_s) == (100, 1.0, 2.0)
+    assert protocol.warmup_min_s == 0.1
+
+
+def test_quick_is_the_default() -> None:
+    assert preset_of(MeasureSection()) == PRESETS["quick"]
+
+
+def test_the_plan_can_override_every_figure_of_the_protocol() -> None:
+    assert {*PROTOCOL_FIELDS, "io_mode"} == {field.name for field in fields(Protocol)}
+    assert set(PROTOCOL_FIELDS) < set(MeasureSection.model_fields)
+    given = {
+        "warmup_min_runs": 0,
+        "warmup_min_s": 0.0,
+        "min_inferences": 7,
+        "min_duration_s": 0.0,
+        "max_inferences": 8,
+        "max_duration_s": 0.5,
+    }
+    preset = preset_of(MeasureSection.model_validate({"preset": "nightly", "trials": 2, **given}))
+    assert preset.protocol == Protocol(**given)
+    assert (preset.name, preset.trials) == ("nightly", 2)
+
+
+def test_a_longer_measurement_gets_a_longer_deadline_unless_the_plan_names_one() -> None:
+    longer = preset_of(MeasureSection(max_duration_s=600.0, warmup_min_s=300.0))
+    assert longer.deadlines_s["measure"] == 1200.0
+    assert longer.deadlines_s["warmup"] == 600.0
+    named = preset_of(MeasureSection(max_duration_s=600.0, deadlines_s={"measure": 700.0}))
+    assert named.deadlines_s["measure"] == 700.0
+    assert PRESETS["quick"].deadlines_s["measure"] == 120.0
+
+
+def test_every_preset_has_a_deadline_for_every_stage() -> None:
+    for preset in PRESETS.values():
+        assert tuple(preset.deadlines_s) == DEADLINE_STAGES
+        assert preset.deadlines_s["measure"] > preset.protocol.max_duration_s
+
+
+def test_the_session_says_how_inputs_travel() -> None:
+    preset = PRESETS["smoke"]
+    assert preset.protocol_for(Session(io_mode="host")).io_mode == "host"
+    assert preset.protocol_for(Session()) == preset.protocol
