@@ -1,0 +1,101 @@
+"""What this board is: read from the kernel and the firmware, never guessed."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+from edgesweep_proto import PROTOCOL_VERSION
+from edgesweep_proto.device import Device
+
+from edgesweep_agent import __version__
+from edgesweep_agent.clock import boot_id, boottime
+from edgesweep_agent.probes import answering
+from edgesweep_agent.probes.memory import meminfo
+from edgesweep_agent.probes.sysfs import read_text
+
+#: Lines that only an ARM and only an x86 kernel write into /proc/cpuinfo.
+_ARM_LINE, _X86_LINE = "CPU implementer", "vendor_id"
+
+#: Lines of /proc/cpuinfo that name the processor, best first.
+_NAME_LINES = ("model name", "Model", "Hardware", "cpu model", "uarch")
+
+
+def describe_device(name: str, state_dir: Path, sysroot: Path = Path("/")) -> Device:
+    """The device record; a fact that was not found is an empty text or 0.
+
+    Args:
+        name: What the settings call it.
+        state_dir: Whose disk the blobs go to.
+        sysroot: A stand-in for `/` in tests.
+    """
+    uname = os.uname()
+    stat = os.statvfs(state_dir)
+    return Device(
+        name=name,
+        agent_version=__version__,
+        protocol_version=PROTOCOL_VERSION,
+        boot_id=boot_id(sysroot),
+        machine=uname.machine,
+        system=uname.sysname,
+        kernel=uname.release,
+        board=board(sysroot),
+        cpu_model=cpu_model(sysroot),
+        cpu_count=os.cpu_count() or 0,
+        allowed_cpus=tuple(sorted(os.sched_getaffinity(0))),
+        memory_total_bytes=meminfo(sysroot).get("MemTotal", 0),
+        state_free_bytes=stat.f_bavail * stat.f_frsize,
+        python_version=platform.python_version(),
+        libc=" ".join(platform.libc_ver()).strip(),
+        uptime_s=boottime(),
+        probes=answering(sysroot),
+        emulated=emulated(uname.machine, sysroot),
+        hostname=uname.nodename,
+    )
+
+
+def board(sysroot: Path) -> str:
+    """The board's model: the device tree's, else what the PC firmware says."""
+    for tree in ("proc/device-tree/model", "sys/firmware/devicetree/base/model"):
+        if text := read_text(sysroot / tree):
+            return text
+    parts = [read_text(sysroot / "sys/class/dmi/id" / name) for name in ("sys_vendor", "product_name")]
+    return " ".join(part for part in parts if part)
+
+
+def cpu_model(sysroot: Path) -> str:
+    """The processor's name, or on ARM, where the kernel gives none, its implementer and part numbers."""
+    lines = _cpuinfo(sysroot)
+    for name in _NAME_LINES:
+        if value := lines.get(name):
+            return value
+    if "CPU part" in lines:
+        return f"implementer {lines.get(_ARM_LINE, '?')} part {lines['CPU part']}"
+    return ""
+
+
+def emulated(machine: str, sysroot: Path) -> bool:
+    """Whether the agent itself runs under user-mode emulation.
+
+    The emulator shows its guest's machine but is itself the process that the kernel knows, and unless the guest's
+    files hide it, the host's /proc/cpuinfo shows through.
+    """
+    for line in (read_text(sysroot / "proc/self/status") or "").splitlines():
+        if line.startswith("Name:"):
+            if line.split()[-1].startswith("qemu-"):
+                return True
+            break
+    lines = _cpuinfo(sysroot)
+    arm = machine.startswith(("aarch64", "arm"))
+    x86 = machine in ("x86_64", "i686")
+    return (arm and _X86_LINE in lines) or (x86 and _ARM_LINE in lines)
+
+
+def _cpuinfo(sysroot: Path) -> dict[str, str]:
+    lines: dict[str, str] = {}
+    for line in (read_text(sysroot / "proc/cpuinfo") or "").splitlines():
+        name, separator, value = line.partition(":")
+        if separator:
+            lines.setdefault(name.strip(), value.strip())
+    return lines

@@ -1,0 +1,64 @@
+"""Files that survive a power cut: written beside, flushed to the disk, then renamed into place."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: Path, content: bytes, *, flush: bool = True) -> None:
+    """Replace `path` by `content` as one step; after a crash it holds the old or the new content, never a mix.
+
+    Args:
+        path: The file; its folder exists.
+        content: All of its bytes.
+        flush: Whether to wait for the disk. Without it a power cut may bring the old content back.
+
+    Raises:
+        OSError: the disk refused; the file is as it was and nothing is left beside it.
+    """
+    beside = path.with_name(path.name + ".new")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            if flush:
+                os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+    if flush:
+        flush_folder(path.parent)
+
+
+def write_json(path: Path, data: Any, *, flush: bool = True) -> None:
+    """Replace `path` by `data` as JSON, with the guarantees of `write_bytes`."""
+    write_bytes(path, json.dumps(data, sort_keys=True, separators=(",", ":")).encode(), flush=flush)
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in `path`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds something else; the sentence names the file.
+    """
+    content = path.read_bytes()
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise ValueError(f"{path} does not hold JSON: {error}") from error
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until the names in `folder` are on the disk: a rename alone may be lost in a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,271 @@
+"""The onnxruntime builds on this device: found, probed in a process of their own, remembered by fingerprint."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.util
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgesweep_proto.codec import from_json, to_json, to_proto
+from edgesweep_proto.device import Runtime
+
+from edgesweep_agent.durable import read_json, write_json
+from edgesweep_agent.journal import store_stderr
+from edgesweep_agent.quiet import Quiet
+from edgesweep_agent.verdicts import signal_name
+from edgesweep_agent.worker_process import Ending, WorkerStartError, run_worker
+
+#: Seconds that a probe may stay silent: a board's first import from a slow card takes long.
+PROBE_DEADLINE_S = 120.0
+
+#: Asks an interpreter what it would import, without importing any of it.
+_INSPECT = """
+import json, sys
+from importlib import metadata
+found = [[d.metadata["Name"], d.version] for d in metadata.distributions() if (d.metadata["Name"] or "").lower().replace("_", "-").startswith(("onnxruntime", "ort-"))]
+print(json.dumps({"path": sys.path, "distributions": found, "python": list(sys.version_info[:2])}))
+"""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A Python that may hold an onnxruntime; `name` is the id that the settings give it, or empty."""
+
+    python: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A probed runtime with what its environment looked like then."""
+
+    interpreter: Interpreter
+    runtime: Runtime
+    path: tuple[str, ...]
+    fingerprint: str
+
+
+def discover(named: Iterable[Interpreter], state_dir: Path) -> tuple[Interpreter, ...]:
+    """Interpreters to look into: the named ones, those under `state_dir/runtimes`, and the agent's own.
+
+    The agent's own counts when it could import onnxruntime; it is asked without importing it.
+    """
+    found = {interpreter.python: interpreter for interpreter in named}
+    for python in sorted((state_dir / "runtimes").glob("*/bin/python")):
+        found.setdefault(str(python), Interpreter(str(python)))
+    if importlib.util.find_spec("onnxruntime") is not None:
+        found.setdefault(sys.executable, Interpreter(sys.executable))
+    return tuple(found.values())
+
+
+class RuntimeBook:
+    """Knows the device's runtimes. A probe runs once per environment, and again when that changes."""
+
+    def __init__(self, named: Iterable[Interpreter], state_dir: Path, run_py: Path, quiet: Quiet) -> None:
+        self._named = tuple(named)
+        self._state_dir = state_dir
+        self._cache_path = state_dir / "runtimes.json"
+        self._run_py = run_py
+        self._quiet = quiet
+        self._lock = asyncio.Lock()
+        self._known: dict[str, _Known] = self._load_cache()
+        self._by_id: dict[str, _Known] = {}
+
+    async def all(self) -> tuple[Runtime, ...]:
+        """The runtimes of the device as it is now; those that are new or changed are probed first."""
+        async with self._lock:
+            await self._refresh(discover(self._named, self._state_dir))
+        return tuple(known.runtime for known in self._by_id.values())
+
+    async def probe(self, runtime_id: str) -> Runtime | None:
+        """Probe a runtime again, whatever is remembered of it; None when there is none of that id."""
+        await self.all()
+        async with self._lock:
+            known = self._by_id.get(runtime_id)
+            if known is None:
+                return None
+            del self._known[known.interpreter.python]
+            await self._refresh(discover(self._named, self._state_dir))
+            python = known.interpreter.python
+            return next(k.runtime for k in self._by_id.values() if k.interpreter.python == python)
+
+    def interpreter(self, runtime_id: str) -> tuple[str | None, str]:
+        """The interpreter of a runtime, or None and a sentence that says why there is none. `all` has run before."""
+        known = self._by_id.get(runtime_id)
+        if known is None:
+            have = ", ".join(self._by_id) or "none"
+            return None, f"the device has no runtime {runtime_id}; it has {have}"
+        if known.runtime.fault:
+            return None, f"runtime {runtime_id} cannot be used: {known.runtime.fault}"
+        return known.interpreter.python, ""
+
+    async def _refresh(self, interpreters: tuple[Interpreter, ...]) -> None:
+        changed = False
+        for interpreter in interpreters:
+            known = self._known.get(interpreter.python)
+            if known is None or known.fingerprint != _fingerprint(interpreter.python, known.path, self._run_py):
+                self._known[interpreter.python] = await self._probe(interpreter)
+                changed = True
+        wanted = {interpreter.python for interpreter in interpreters}
+        if changed or set(self._known) - wanted:
+            self._known = {python: known for python, known in self._known.items() if python in wanted}
+            self._save_cache()
+        self._name(interpreters)
+
+    def _name(self, interpreters: tuple[Interpreter, ...]) -> None:
+        """Give each runtime its id; only where two would share one, the later gets its Python's version added."""
+        self._by_id = {}
+        for interpreter in interpreters:
+            known = self._known[interpreter.python]
+            runtime = known.runtime
+            runtime_id = interpreter.name or _plain_id(runtime, interpreter.python)
+            if runtime_id in self._by_id:
+                runtime_id += "@py" + "".join(runtime.python_version.split(".")[:2])
+            number = 2
+            while runtime_id in self._by_id:
+                runtime_id, number = f"{runtime_id.rpartition('#')[0] or runtime_id}#{number}", number + 1
+            self._by_id[runtime_id] = replace(known, runtime=replace(runtime, id=runtime_id), interpreter=interpreter)
+
+    async def _probe(self, interpreter: Interpreter) -> _Known:
+        folder = self._state_dir / "probe"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            facts = await self._inspect(interpreter.python)
+            async with self._quiet.worker():
+                ending = await run_worker(
+                    [interpreter.python, "-I", str(self._run_py)],
+                    {"kind": "probe", "scratch_dir": str(folder)},
+                    folder=folder,
+                    stderr_path=folder / "stderr.txt",
+                    deadline_s=lambda: PROBE_DEADLINE_S,
+                    on_start=lambda _: None,
+                    on_event=lambda _: None,
+                )
+            runtime = _runtime_from(ending, facts, store_stderr(folder))
+            path = tuple(facts["path"])
+        except (WorkerStartError, ValueError) as error:
+            runtime, path = _broken(str(error)), ()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        if runtime.fault:
+            _log.warning("the runtime of %s cannot be used: %s", interpreter.python, runtime.fault)
+        return _Known(interpreter, runtime, path, _fingerprint(interpreter.python, path, self._run_py))
+
+    async def _inspect(self, python: str) -> dict[str, Any]:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                python, "-I", "-c", _INSPECT, stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+        except OSError as error:
+            raise WorkerStartError(f"{python} could not be started: {error.strerror or error}") from error
+        talking = asyncio.ensure_future(process.communicate())
+        try:
+            done, _ = await asyncio.wait({talking}, timeout=PROBE_DEADLINE_S)
+            if not done:
+                raise ValueError(f"{python} did not answer within {PROBE_DEADLINE_S:.0f} s")
+        finally:
+            if process.returncode is None and not talking.done():
+                process.kill()
+        out, err = talking.result()
+        try:
+            facts: dict[str, Any] = json.loads(out)
+        except ValueError as error:
+            tail = err.decode("utf-8", "replace").strip()[-300:]
+            raise ValueError(f"{python} is no working Python 3.8 or newer: {tail}") from error
+        return facts
+
+    def _load_cache(self) -> dict[str, _Known]:
+        try:
+            stored = read_json(self._cache_path)
+            return {python: _known_from(python, data) for python, data in stored.items()}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            _log.warning("%s is not readable (%s): all runtimes are probed again", self._cache_path, error)
+            return {}
+
+    def _save_cache(self) -> None:
+        stored = {
+            python: {"runtime": to_json(known.runtime), "path": list(known.path), "fingerprint": known.fingerprint}
+            for python, known in self._known.items()
+            if not known.runtime.fault  # what is broken may be mended in a way that no fingerprint sees
+        }
+        write_json(self._cache_path, stored)
+
+
+def _known_from(python: str, data: dict[str, Any]) -> _Known:
+    runtime = from_json(Runtime, data["runtime"])
+    to_proto(runtime)
+    return _Known(Interpreter(python), runtime, tuple(data["path"]), str(data["fingerprint"]))
+
+
+def _fingerprint(python: str, path: Iterable[str], run_py: Path) -> str:
+    """What changes when something is installed: the interpreter, its folders' times, and our own worker."""
+    parts = [python, run_py.parent.name]
+    for name in (python, *path):
+        try:
+            stat = os.stat(name)  # noqa: PTH116 - a few system calls, no objects
+            parts.append(f"{name} {stat.st_mtime_ns} {stat.st_ino}")
+        except OSError:
+            parts.append(f"{name} -")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _runtime_from(ending: Ending, facts: dict[str, Any], stderr: str) -> Runtime:
+    told = (ending.end or {}).get("runtime")
+    if not isinstance(told, dict):
+        if ending.signal is not None:
+            how = f"its probe died of {signal_name(ending.signal)}"
+        elif ending.timed_out_s is not None:
+            how = f"its probe said nothing for {ending.timed_out_s:g} s"
+        else:
+            how = f"its probe ended with status {ending.exit_code} and without an answer"
+        last = stderr.splitlines()[-1:] or [ending.broken]
+        return replace(_broken(f"{how}: {last[0]}".rstrip(": ")), python_version=".".join(map(str, facts["python"])))
+    try:
+        runtime: Runtime = from_json(Runtime, told | {"id": "", "flavour": ""})
+        to_proto(runtime)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return _broken(f"its probe's answer is malformed: {error!r}")
+    return replace(runtime, flavour=flavour_of(facts["distributions"], runtime.version))
+
+
+def flavour_of(distributions: Iterable[tuple[str, str]], version: str) -> str:
+    """The flavour that a distribution's name tells: `onnxruntime-openvino` is openvino, `onnxruntime` none.
+
+    Args:
+        distributions: Names and versions of what is installed beside it.
+        version: What the module itself says; the flavours overwrite each other, so this tells which one won.
+    """
+    flavours = []
+    for name, of_version in distributions:
+        plain = name.lower().replace("_", "-")
+        flavour = plain.removeprefix("onnxruntime").removeprefix("-")
+        flavours.append((of_version.split("+")[0] != version.split("+", maxsplit=1)[0], flavour == "", flavour))
+    return min(flavours)[2] if flavours else ""
+
+
+def _plain_id(runtime: Runtime, python: str) -> str:
+    if runtime.version:
+        return f"{runtime.flavour}-{runtime.version}" if runtime.flavour else runtime.version
+    return f"broken-{hashlib.sha256(python.encode()).hexdigest()[:8]}"
+
+
+def _broken(fault: str) -> Runtime:
+    return Runtime(
+        id="", flavour="", version="", build_info="", python_version="", numpy_version="",
+        listed_providers=(), providers=(), fault=fault,
+    )  # fmt: skip

@@ -1,0 +1,120 @@
+"""What the command line says, checked."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgesweep_agent import __version__
+from edgesweep_agent.artifacts import DEFAULT_MAX_BLOB_BYTES
+from edgesweep_agent.runtimes import Interpreter
+from edgesweep_agent.tls import is_loopback
+
+_MAX_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this agent is to run. `tls_dir` is None exactly where TLS is off."""
+
+    host: str
+    port: int
+    state_dir: Path
+    tls_dir: Path | None
+    name: str
+    runtimes: tuple[Interpreter, ...]
+    max_blob_bytes: int
+    sysroot: Path = Path("/")
+
+    @property
+    def address(self) -> str:
+        """Host and port as gRPC wants them."""
+        return listen_address(self.host, self.port)
+
+
+def listen_address(host: str, port: int) -> str:
+    """`host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def parse_arguments(arguments: Sequence[str]) -> Settings:
+    """The settings in these arguments.
+
+    Raises:
+        SystemExit: with status 2 and one sentence on stderr, or 0 after `--help` and `--version`.
+    """
+    parser = _parser()
+    told = parser.parse_args(arguments)
+    serve = told.parser
+    host, port = _host_and_port(serve, told.listen)
+    if told.insecure:
+        _check_loopback(serve, host)
+    return Settings(
+        host=host,
+        port=port,
+        state_dir=told.state_dir.absolute(),
+        tls_dir=None if told.insecure else told.tls_dir.absolute(),
+        name=told.name or os.uname().nodename,
+        runtimes=tuple(_interpreter(serve, text) for text in told.runtime),
+        max_blob_bytes=told.max_blob_bytes,
+        sysroot=told.sysroot,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edgesweep-agent", description="Measures ONNX models on this board for Edgesweep controllers."
+    )
+    parser.add_argument("--version", action="version", version=f"edgesweep-agent {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="serve controllers until told to stop")
+    serve.set_defaults(parser=serve)
+    serve.add_argument("--listen", required=True, metavar="HOST:PORT", help="where to listen; port 0 takes a free one")
+    serve.add_argument("--state-dir", required=True, type=Path, metavar="DIR", help="where models and results are kept")
+    trust = serve.add_mutually_exclusive_group(required=True)
+    trust.add_argument("--tls-dir", type=Path, metavar="DIR", help="holds ca.pem, cert.pem and key.pem")
+    trust.add_argument("--insecure", action="store_true", help="no TLS; on a loopback address only")
+    serve.add_argument("--name", default="", help="what controllers call this device (default: its host name)")
+    serve.add_argument(
+        "--runtime", action="append", default=[], metavar="[ID=]PYTHON",
+        help="an interpreter whose environment holds an onnxruntime; may be given more than once",
+    )  # fmt: skip
+    serve.add_argument(
+        "--max-blob-bytes", type=int, default=DEFAULT_MAX_BLOB_BYTES, metavar="N", help="largest file that is taken"
+    )
+    serve.add_argument("--sysroot", type=Path, default=Path("/"), help=argparse.SUPPRESS)
+    return parser
+
+
+def _host_and_port(parser: argparse.ArgumentParser, text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not separator or not host or not port.isdigit() or int(port) > _MAX_PORT:
+        parser.error(f"--listen takes HOST:PORT, such as 127.0.0.1:50051, not {text!r}")
+    return host, int(port)
+
+
+def _check_loopback(parser: argparse.ArgumentParser, host: str) -> None:
+    try:
+        loopback = is_loopback(host)
+    except OSError as error:
+        parser.error(f"--listen: {host!r} has no address: {error}")
+    if not loopback:
+        parser.error(
+            f"--insecure serves a loopback address only, and {host} is reachable from outside; "
+            "give --tls-dir with certificates from `edgesweep pki issue NAME`"
+        )
+
+
+def _interpreter(parser: argparse.ArgumentParser, text: str) -> Interpreter:
+    name, separator, python = text.partition("=")
+    if not separator or "/" in name:
+        name, python = "", text
+    found = shutil.which(os.path.expanduser(python))  # noqa: PTH111 - the text may be a bare command
+    if found is None:
+        parser.error(f"--runtime: {python!r} is no program that can be run")
+    return Interpreter(str(Path(found).absolute()), name)

@@ -1,0 +1,144 @@
+"""One trial from its files to its result: stage, start, listen, judge."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgesweep_proto.trial import Stage, Trial, TrialOutcome, TrialResult, TrialState
+
+from edgesweep_agent.artifacts import BlobStore
+from edgesweep_agent.clock import boot_id, start_ticks
+from edgesweep_agent.findings import Findings
+from edgesweep_agent.journal import Entry, Journal, Running, store_stderr
+from edgesweep_agent.oom import oom_count
+from edgesweep_agent.probes import take_reading
+from edgesweep_agent.probes.throttle import throttled_since_boot
+from edgesweep_agent.quiet import Quiet
+from edgesweep_agent.runtimes import RuntimeBook
+from edgesweep_agent.staging import job, stage
+from edgesweep_agent.verdicts import judge
+from edgesweep_agent.worker_process import WorkerStartError, run_worker
+
+#: Seconds without an event that a stage may take when the trial names no deadline.
+DEFAULT_DEADLINE_S = 120.0
+
+Emit = Callable[[Entry, TrialState, Stage], None]
+
+
+class TrialRun:
+    """Runs one trial in a fresh process of its runtime."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        blobs: BlobStore,
+        runtimes: RuntimeBook,
+        quiet: Quiet,
+        run_py: Path,
+        *,
+        sysroot: Path = Path("/"),
+    ) -> None:
+        self._journal = journal
+        self._blobs = blobs
+        self._runtimes = runtimes
+        self._quiet = quiet
+        self._run_py = run_py
+        self._sysroot = sysroot
+
+    async def prepare(self) -> None:
+        """Know the runtimes; it may start a probe, so the device must not be held for a trial yet."""
+        await self._runtimes.all()
+
+    async def __call__(self, entry: Entry, emit: Emit) -> TrialResult:
+        """Run the trial of `entry`; cancelling this kills its worker.
+
+        Args:
+            entry: A queued trial of the journal.
+            emit: Is told every stage as it begins.
+
+        Returns:
+            Its result, not yet written.
+        """
+        trial = entry.trial
+        if trial is None:
+            raise ValueError(f"trial {entry.trial_id} has no spec any more")
+        started = time.time()
+        base = TrialResult(entry.trial_id, TrialOutcome.FAILED, Stage.LOAD, started=started, boot_id=boot_id())
+        self._note_running(entry, 0, started)
+        emit(entry, TrialState.RUNNING, Stage.LOAD)
+        python, fault = self._runtimes.interpreter(trial.runtime_id)
+        if python is None:
+            return replace(base, cause="runtime_unavailable", message=fault, finished=time.time())
+        before, throttled = take_reading(self._sysroot), throttled_since_boot(self._sysroot)
+        try:
+            result = await self._run(entry, trial, python, started, emit)
+        except WorkerStartError as error:
+            result = replace(base, cause="runtime_unavailable", message=str(error))
+        tags = result.tags
+        if newly := throttled_since_boot(self._sysroot) - throttled:
+            tags = (*tags, *(f"throttled:{name}" for name in sorted(newly)))
+        return replace(
+            result,
+            started=started,
+            finished=time.time(),
+            boot_id=base.boot_id,
+            before=before,
+            after=take_reading(self._sysroot),
+            tags=tags,
+        )
+
+    async def _run(self, entry: Entry, trial: Trial, python: str, started: float, emit: Emit) -> TrialResult:
+        work, samples_path = entry.folder / "work", entry.folder / "samples.bin"
+        findings = Findings(trial.id, samples_path)
+
+        def on_event(event: dict[str, Any]) -> None:
+            if not findings.take(event):
+                return
+            measuring = findings.stage is Stage.MEASURE
+            if not measuring:
+                self._quiet.set_timing(timing=False)
+            emit(entry, TrialState.RUNNING, findings.stage)
+            if measuring:
+                self._quiet.set_timing(timing=True)
+
+        def deadline_s() -> float:
+            named = trial.deadlines_s
+            return named.get(findings.stage.value, named.get("", DEFAULT_DEADLINE_S))
+
+        model = stage(trial, self._blobs, work)
+        samples_path.unlink(missing_ok=True)
+        oom_before = oom_count(self._sysroot)
+        try:
+            ending = await run_worker(
+                [python, "-I", str(self._run_py)],
+                job(trial, model, self._blobs, samples_path),
+                folder=work,
+                stderr_path=entry.folder / "stderr.txt",
+                deadline_s=deadline_s,
+                on_start=lambda pid: self._note_running(entry, pid, started),
+                on_event=on_event,
+            )
+        finally:
+            self._quiet.set_timing(timing=False)
+            shutil.rmtree(work, ignore_errors=True)
+        result = judge(findings, ending, store_stderr(entry.folder), oom_before, oom_count(self._sysroot))
+        if result.samples is not None:
+            _flush(samples_path)
+        return result
+
+    def _note_running(self, entry: Entry, pid: int, started: float) -> None:
+        running = Running(
+            pid=pid, start_ticks=(start_ticks(pid) or 0) if pid else 0, boot_id=boot_id(), started=started
+        )
+        self._journal.set_running(entry.trial_id, running)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

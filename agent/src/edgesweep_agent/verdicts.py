@@ -1,0 +1,89 @@
+"""What the end of a worker process says about its trial."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+
+from edgesweep_proto.codec import from_json
+from edgesweep_proto.trial import Stage, TrialOutcome, TrialResult
+
+from edgesweep_agent.findings import Findings
+from edgesweep_agent.oom import OomCount
+from edgesweep_agent.worker_process import Ending
+
+_MEASURED = (TrialOutcome.PASS, TrialOutcome.FALLBACK, TrialOutcome.FAILED)
+
+
+def judge(
+    findings: Findings, ending: Ending, stderr: str, oom_before: OomCount | None, oom_after: OomCount | None
+) -> TrialResult:
+    """The trial's result: the worker's last word if it gave one, else its signal, its deadline, or nothing known.
+
+    Args:
+        findings: What the worker told while it lived; all of it is kept.
+        ending: How its process ended.
+        stderr: The end of its standard error.
+        oom_before: The kernel's count of memory kills when it started.
+        oom_after: The same when it had ended.
+    """
+    broken = ending.broken
+    if not broken:
+        try:
+            findings.seal_samples()
+        except ValueError as error:
+            broken = str(error)
+    result = replace(findings.result, stage=findings.stage, exit_code=ending.exit_code, signal=ending.signal)
+    if ending.signal is not None and ending.end is None:
+        return _by_signal(result, ending.signal, stderr, oom_before, oom_after)
+    if broken:
+        return _failed(result, "worker_protocol", broken, stderr)
+    if ending.end is not None:
+        return _last_word(result, ending, stderr)
+    if ending.timed_out_s is not None:
+        sentence = f"no progress in stage {findings.stage} for {ending.timed_out_s:g} s; the worker was killed"
+        return _failed(result, "timeout", sentence, stderr)
+    sentence = f"the worker ended with exit status {ending.exit_code} and without a result"
+    return _failed(result, "worker_protocol", sentence, stderr)
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal, such as SIGSEGV."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _last_word(result: TrialResult, ending: Ending, stderr: str) -> TrialResult:
+    end = ending.end or {}
+    outcome = from_json(TrialOutcome, end.get("outcome"))
+    cause = str(end.get("cause") or "")
+    if outcome not in _MEASURED or (outcome is TrialOutcome.FAILED and not cause):
+        return _failed(
+            result, "worker_protocol", f"the worker's last word is {end!r:.300}, which names no outcome", stderr
+        )
+    stage = from_json(Stage, end.get("stage"))
+    return replace(
+        result,
+        outcome=outcome,
+        stage=result.stage if stage is Stage.UNKNOWN else stage,
+        cause=cause,
+        message=str(end.get("message") or ""),
+        evidence=str(end.get("evidence") or ("" if outcome is TrialOutcome.PASS else stderr)),
+    )
+
+
+def _by_signal(
+    result: TrialResult, number: int, stderr: str, oom_before: OomCount | None, oom_after: OomCount | None
+) -> TrialResult:
+    name = signal_name(number)
+    if number == signal.SIGKILL and oom_before and oom_after and oom_after.kills > oom_before.kills:
+        counted = f"{oom_after.source} counts {oom_after.kills - oom_before.kills} memory kills more than before"
+        sentence = f"the kernel killed the worker for memory in stage {result.stage}"
+        return _failed(result, "oom", sentence, f"{counted}\n{stderr}".strip())
+    return _failed(result, "crash", f"the worker died of {name} in stage {result.stage}", stderr)
+
+
+def _failed(result: TrialResult, cause: str, sentence: str, stderr: str) -> TrialResult:
+    return replace(result, outcome=TrialOutcome.FAILED, cause=cause, message=sentence, evidence=stderr)
