@@ -127,7 +127,25 @@ def _cell(model: str, exporter: str, opset: int, axes: str, place: tuple[str, st
         "tags": ["shared_host"] if device == "quickstart" and measured else [],
         "same_as": None,
         "see": None,
-        "trials": [{"id": f"run/{index}/1/1", "started": 1795600000.0 + 3 * index, "outcome": end["outcome"]}] if measured else [],
+        "export": {"passed": end["stage"] != "check", "stage": "check", "cause": end["cause"] if end["stage"] == "check" else "", "message": "", "seconds": 2.5, "cached": index % 5 == 0},
+        "trials": [_trial(end, median, index)] if measured else [],
+    }
+
+
+def _trial(end: Doc, median: float, index: int) -> Doc:
+    started = 1795600030.0 + index
+    reading = {"at": started, "temperatures_c": {"cpu": 48.0 + index % 20}}
+    return {
+        "id": f"run/{index:04x}/1/1",
+        "round": 1,
+        "attempt": 1,
+        "started": started,
+        "finished": started + 0.9,
+        "outcome": end["outcome"],
+        "stage": end["stage"],
+        "cause": end["cause"],
+        "latency_s": {"median": median},
+        "environment": {"before": reading, "after": None, "accounting": {"wall_s": 0.6}},
     }
 
 

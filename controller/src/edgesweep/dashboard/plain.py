@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable
 from typing import TextIO
@@ -9,6 +10,7 @@ from typing import TextIO
 from edgesweep.dashboard.cell_text import with_device
 from edgesweep.dashboard.view import SweepView
 from edgesweep.report import units
+from edgesweep.report.outcomes import OUTCOMES, with_run
 from edgesweep.sweep.events import (
     CellFinished,
     DeviceState,
@@ -19,7 +21,14 @@ from edgesweep.sweep.events import (
     SweepStarted,
 )
 
+WIDEST = 100
+_GLUE = "\N{NO-BREAK SPACE}"
 _SPELLED = {"µ": "u", "±": "+/-", units.NOTHING: "-", "…": "..."}
+
+
+def _together(text: str) -> str:
+    """`text` in a form that no line is broken inside of."""
+    return text.replace(" ", _GLUE)
 
 
 class PlainProgress:
@@ -66,12 +75,12 @@ class PlainProgress:
         figure = units.latency(event.median_s, event.mad_s, event.n)
         if figure:
             doubt = f" {event.verdict}" if event.verdict and event.verdict != "trusted" else ""
-            head += f"  {figure}{doubt}"
+            head += f"  {_together(figure + doubt)}"
         if event.outcome == "pass":
             self._write(head)
             return
         where = f"at {event.stage}: " if event.stage and event.outcome in {"failed", "fallback"} else ""
-        self._write(f"{head}  {where}{event.cause}")
+        self._write(f"{head}  {_together(where + event.cause)}")
         key = (event.outcome, event.stage, event.cause, event.message)
         if key in self._explained:
             return
@@ -79,7 +88,7 @@ class PlainProgress:
         if event.message:
             self._write(f"    {event.message}")
         if event.remedy:
-            self._write(f"    -> {event.remedy}")
+            self._write(f"    -> {with_run(event.remedy, self.view.run_id)}")
 
     def _device(self, event: DeviceState) -> None:
         before, now = self._states.get(event.device), (event.state, event.note)
@@ -92,18 +101,19 @@ class PlainProgress:
             self._write(f"device {event.device} {event.state}{note}")
 
     def _finish(self, event: SweepFinished) -> None:
-        total = sum(event.outcomes.values())
-        counts = ", ".join(f"{amount} {word}" for word, amount in event.outcomes.items() if amount)
+        words = [*OUTCOMES, *(word for word in event.outcomes if word not in OUTCOMES)]
+        counts = ", ".join(f"{event.outcomes[word]} {word}" for word in words if event.outcomes.get(word))
+        ended = sum(event.outcomes.values())
+        total = max(self.view.total, ended)
         state = "finished" if event.complete else "stopped early"
-        self._write(
-            f"{state} after {units.duration(event.seconds)}: {units.plural(total, 'cell')}: {counts or 'none ended'}"
-        )
+        cells = units.plural(total, "cell") if ended == total else f"{ended} of {units.plural(total, 'cell')} ended"
+        self._write(f"{state} after {units.duration(event.seconds)}; {cells}: {counts or 'none'}")
         if not event.complete:
             self._write(f"Next: edgesweep run --resume {event.run_id}")
 
     def _write(self, text: str) -> None:
         line = " ".join(text.splitlines())
-        line = "".join(character for character in line if character.isprintable())
+        line = "".join(character for character in line if character.isprintable() or character == _GLUE)
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
         try:
             line.encode(encoding)
@@ -111,5 +121,9 @@ class PlainProgress:
             for character, spelled in _SPELLED.items():
                 line = line.replace(character, spelled)
             line = line.encode(encoding, "replace").decode(encoding)
-        self._stream.write(line + "\n")
+        indent = line[: len(line) - len(line.lstrip())]
+        folded = textwrap.wrap(
+            line, WIDEST, subsequent_indent=f"{indent}    ", break_long_words=False, break_on_hyphens=False
+        )
+        self._stream.write("\n".join(folded or [""]).replace(_GLUE, " ") + "\n")
         self._stream.flush()

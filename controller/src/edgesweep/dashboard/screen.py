@@ -12,7 +12,7 @@ from rich.text import Text
 from edgesweep.dashboard.cell_text import with_device, without_device
 from edgesweep.dashboard.view import DeviceLine, SweepView
 from edgesweep.report import units
-from edgesweep.report.outcomes import OUTCOMES
+from edgesweep.report.outcomes import OUTCOMES, with_run
 from edgesweep.report.tables import STYLES
 
 WIDE = 116
@@ -25,7 +25,7 @@ _STATE_STYLES = {
     "waiting": "yellow",
     "done": "dim",
 }
-_FIXED_LINES = 9
+_SHARED_ROOM = 8
 _BAR_WIDTH = 28
 _COUNT_COLUMN = 3
 _QUIET_STATES = frozenset({"idle", "done", "waiting"})
@@ -34,18 +34,20 @@ _QUIET_STATES = frozenset({"idle", "done", "waiting"})
 def draw(view: SweepView, width: int, height: int) -> RenderableType:
     """The whole dashboard, at most `width` columns and `height` lines."""
     lines: list[RenderableType] = [_title(view, width), _bars(view, width), *_counts(view), Text()]
-    room = max(3, height - _FIXED_LINES)
+    footer = list(_footer(view))
+    room = max(3, height - len(lines) - bool(view.exports.total) - len(footer))
     fleet = _fleet(view, width, max(2, room * 3 // 5))
     lines += fleet
     room -= len(fleet)
-    findings = list(_findings(view, max(0, room - 2)))
+    share = room * 3 // 5 if room >= _SHARED_ROOM and view.recent else room
+    findings = list(_findings(view, max(0, share - 2)))
     if findings:
         lines += [Text(), Text("findings, newest first", style="bold"), *findings]
         room -= len(findings) + 2
     recent = list(_recent(view, max(0, room - 2)))
     if recent:
         lines += [Text(), Text("last cells, newest first", style="bold"), *recent]
-    lines += list(_footer(view))
+    lines += footer
     return Group(*lines)
 
 
@@ -82,7 +84,7 @@ def _bars(view: SweepView, width: int) -> RenderableType:
 
 
 def _bar(done: int, total: int, width: int) -> ProgressBar:
-    return ProgressBar(total=max(1, total), completed=done, width=width)
+    return ProgressBar(total=max(1, total), completed=done, width=width, complete_style="cyan", finished_style="green")
 
 
 def _export_note(view: SweepView) -> Text:
@@ -131,7 +133,7 @@ def _fleet(view: SweepView, width: int, room: int) -> list[Text]:
         busy_first = sorted(devices, key=lambda line: line.state in _QUIET_STATES)
         shown = busy_first[: max(1, fitting - 1)]
     widths = [min(24, max([6, *(len(line.name) for line in shown)])), 11, 16, 5, 16]
-    widths += [max(0, width - sum(widths) - 2 * len(widths))] if wide else []
+    widths += [width - sum(widths) - 2 * len(widths)] if wide else []
     heads = ("device", "state", "stage", "to do", "temperature", "cell")
     lines = [_columns([Text(head, style="bold") for head in heads[: len(widths)]], widths)]
     for line in shown:
@@ -160,7 +162,7 @@ def _columns(texts: list[Text], widths: list[int]) -> Text:
     for place, (text, width) in enumerate(zip(texts, widths, strict=True)):
         text.truncate(width, overflow="ellipsis")
         text.align("right" if place == _COUNT_COLUMN else "left", width)
-        line.append_text(text).append("  ")
+        line.append("  " if place else "").append_text(text)
     return line
 
 
@@ -181,7 +183,7 @@ def _temperature(view: SweepView, line: DeviceLine) -> Text:
 def _cell(line: DeviceLine) -> Text:
     if line.cell:
         return Text(without_device(line.cell))
-    return Text(line.note, style="dim")
+    return Text(line.note or ("between two trials" if line.state == "measuring" else ""), style="dim")
 
 
 # Findings, last cells, footer
@@ -200,24 +202,23 @@ def _findings(view: SweepView, room: int) -> Iterable[Text]:
         yield Text.assemble(
             (head, style), f"  {amount}, last {with_device(finding.last_cell)}", no_wrap=True, overflow="ellipsis"
         )
-        yield Text(f"  -> {finding.remedy or finding.message}", no_wrap=True, overflow="ellipsis")
+        yield Text(
+            f"  -> {with_run(finding.remedy, view.run_id) or finding.message}", no_wrap=True, overflow="ellipsis"
+        )
 
 
 def _recent(view: SweepView, room: int) -> Iterable[Text]:
     for event in list(reversed(view.recent))[:room]:
         mark = OUTCOMES[event.outcome].mark if event.outcome in OUTCOMES else "*"
-        figure = units.latency(event.median_s, event.mad_s, event.n)
-        line = Text.assemble(
-            (f"{mark} {event.outcome:<8}", STYLES.get(event.outcome, "")), f"  {with_device(event.cell)}", no_wrap=True
-        )
+        line = Text.assemble((f"{mark} {event.outcome:<8}", STYLES.get(event.outcome, "")), no_wrap=True)
         line.overflow = "ellipsis"
-        if figure:
-            line.append(f"  {figure}", style="bold")
+        if event.median_s is not None:
+            line.append(f"  {units.latency(event.median_s, event.mad_s, event.n):<20}", style="bold")
         if event.verdict:
-            line.append(f"  {event.verdict}", style=STYLES.get(event.verdict, ""))
-        elif event.cause:
-            line.append(f"  {event.cause}", style="dim")
-        yield line
+            line.append(f"  {event.verdict:<8}", style=STYLES.get(event.verdict, ""))
+        if event.outcome != "pass" and event.cause:
+            line.append(f"  {event.cause}")
+        yield line.append(f"  {with_device(event.cell)}", style="dim")
 
 
 def _footer(view: SweepView) -> Iterable[Text]:
@@ -226,8 +227,4 @@ def _footer(view: SweepView) -> Iterable[Text]:
     if view.finished and not view.finished.complete:
         yield Text(f"Next: edgesweep run --resume {view.run_id}", style="bold")
     elif not view.finished and view.run_id:
-        yield Text(
-            f"Ctrl-C stops; what is finished stays. Go on with: edgesweep run --resume {view.run_id}",
-            style="dim",
-            no_wrap=True,
-        )
+        yield Text(f"Ctrl-C stops; go on with: edgesweep run --resume {view.run_id}", style="dim", no_wrap=True)

@@ -113,7 +113,12 @@ def _remedy(doc: Doc, cell: Cell, outcome: str, cause: str) -> str:
     if outcome == UNFINISHED:
         return f"go on with `edgesweep run --resume {doc['run']['id']}`"
     remedy = cell.get("remedy") or remedy_for(cause)
-    return str(remedy).replace("--resume RUN", f"--resume {doc['run']['id']}")
+    return with_run(str(remedy), doc["run"]["id"])
+
+
+def with_run(remedy: str, run_id: str) -> str:
+    """The remedy with the run's own id in the command that goes on with it, ready to be copied."""
+    return remedy.replace("--resume RUN", f"--resume {run_id}") if run_id else remedy
 
 
 def sentence(doc: Doc) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgesweep.report import units
-from edgesweep.report.html import device_facts, peak_memory, short_provider
+from edgesweep.report.facts import device_facts, peak_memory, short_provider
 from edgesweep.report.matrix import Block, matrix_blocks
 from edgesweep.report.outcomes import (
     OUTCOMES,

@@ -1,0 +1,70 @@
+"""Single facts of a cell or a device as short texts, the same in every renderer for people."""
+
+from __future__ import annotations
+
+from edgesweep.report import units
+from edgesweep.report.outcomes import Cell, Doc
+
+
+def short_provider(name: str) -> str:
+    """`cpu` for `CPUExecutionProvider`; short names stay."""
+    return name.removesuffix("ExecutionProvider").lower()
+
+
+def peak_memory(cell: Cell) -> float | None:
+    """The steady peak in bytes, or the highest peak known when the steady one is not."""
+    memory = cell.get("memory_bytes") or {}
+    if memory.get("steady_peak") is not None:
+        return float(memory["steady_peak"])
+    peaks = [memory[key] for key in ("first_run_peak", "session_peak") if memory.get(key) is not None]
+    return float(max(peaks)) if peaks else None
+
+
+def placement_text(cell: Cell) -> str:
+    """`cpu 65`, or `xnnpack 60, cpu 5`: nodes by the provider that ran them."""
+    shares = (cell.get("placement") or {}).get("shares") or []
+    return ", ".join(f"{short_provider(share['provider'])} {share['nodes']}" for share in shares) or units.NOTHING
+
+
+def device_facts(device: Doc) -> list[tuple[str, str]]:
+    """The facts of a device that a reader asks for, named and with units; those not found are left out."""
+    facts = device.get("facts") or {}
+    labels = ", ".join(f"{key}={value}" for key, value in (device.get("labels") or {}).items())
+    cpus = facts.get("allowed_cpus") or []
+    count = f"{facts.get('cpu_count')} CPUs" + (
+        f", {len(cpus)} allowed" if cpus and len(cpus) != facts.get("cpu_count") else ""
+    )
+    memory = facts.get("memory_total_bytes")
+    pairs = [
+        ("board", facts.get("board")),
+        ("processor", ", ".join(filter(None, [facts.get("cpu_model"), count if facts.get("cpu_count") else ""]))),
+        ("architecture", facts.get("machine")),
+        ("memory", units.size(memory) if memory else ""),
+        ("system", ", ".join(filter(None, [facts.get("system"), facts.get("kernel"), facts.get("libc")]))),
+        (
+            "agent",
+            f"{facts['agent_version']}, Python {facts.get('python_version')}" if facts.get("agent_version") else "",
+        ),
+        ("address", device.get("address")),
+        ("labels", labels),
+        ("host", "shared with the controller: numbers are tagged shared_host" if device.get("colocated") else ""),
+        ("emulated", "yes: its timing says nothing about the real board" if facts.get("emulated") else ""),
+        ("at the start", sensors(device.get("reading"))),
+    ]
+    return [(name, str(value)) for name, value in pairs if value]
+
+
+def sensors(reading: Doc | None) -> str:
+    """A reading of the sensors as one line with units; empty without a reading."""
+    if not reading:
+        return ""
+    temperatures = reading.get("temperatures_c") or {}
+    frequencies = reading.get("frequencies_hz") or {}
+    governors = sorted(set((reading.get("governors") or {}).values()))
+    parts = [f"{max(temperatures.values()):.0f} °C hottest"] if temperatures else []
+    parts += [f"{max(frequencies.values()) / 1e9:.2f} GHz fastest core"] if frequencies else []
+    parts += [f"governor {', '.join(governors)}"] if governors else []
+    parts += [f"power mode {reading['power_mode']}"] if reading.get("power_mode") else []
+    parts += [f"load {reading['load_1m']:.2f}"] if reading.get("load_1m") is not None else []
+    parts += [f"throttled: {', '.join(reading['throttle'])}"] if reading.get("throttle") else []
+    return ", ".join(parts)
