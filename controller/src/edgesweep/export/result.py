@@ -59,7 +59,7 @@ class ExportResult:
     payloads: dict[str, Payload] = field(default_factory=dict)
     numerics: Numerics | None = None
     sizes_tried: tuple[str, ...] = ()
-    tolerance: Tolerance = Tolerance()
+    tolerance: Tolerance = field(default_factory=Tolerance)
     seconds: float = 0.0
     cached: bool = False
 

@@ -1,0 +1,143 @@
+"""The inputs and torch's outputs that prove one axes profile, written once and used at every opset and exporter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesweep.errors import EdgesweepError
+from edgesweep.export.arguments import replace_tensors, run_module
+from edgesweep.export.axes import proof_sizes, slug_of, trace_sizes
+from edgesweep.export.classify import shorten
+from edgesweep.export.proof import Case
+from edgesweep.models.inputs import example_of, example_sizes, inputs_at, tensors_in
+from edgesweep.models.model import Model
+from edgesweep.plan.cell import Shape
+
+if TYPE_CHECKING:
+    import torch
+
+#: The example with its values turned round: a branch that was traced away agrees at the example and differs here.
+OTHER_VALUES = "example with other values"
+#: Values outside a model's usual domain may be worse conditioned; a branch taken wrongly is off by far more.
+_OTHER_VALUES_SLACK = 10.0
+
+
+class ModelRefusesError(Exception):
+    """torch itself fails on the model's own example."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """All cases of one axes profile, the example first.
+
+    `traced` holds the sizes to trace at where they are not the example's, `refused` the sizes that torch itself refuses
+    with its words, `sizes` the sizes of each case by label, `outputs` how many outputs the model has.
+    """
+
+    cases: tuple[Case, ...]
+    traced: dict[str, int]
+    refused: dict[str, str]
+    sizes: dict[str, dict[str, int]]
+    outputs: int
+
+    def case(self, label: str) -> Case | None:
+        """The case of that label, if torch could run it."""
+        return next((case for case in self.cases if case.label == label), None)
+
+    def unproven(self, dimensions: Sequence[str], example: Mapping[str, int]) -> str | None:
+        """The first dimension that no case moves away from the example's size, because torch refuses them all."""
+        moved = {
+            name
+            for case in self.cases
+            for name, size in self.sizes.get(case.label, {}).items()
+            if size != example.get(name)
+        }
+        return next((name for name in dimensions if name not in moved), None)
+
+
+def build_cases(model: Model, dimensions: Sequence[str], shapes: Sequence[Shape], folder: Path) -> Cases:
+    """Run the model at the example, at every proof size and at every shape that cells ask for.
+
+    Args:
+        model: A loaded model.
+        dimensions: The dynamic dimensions of the profile.
+        shapes: Shapes that will be measured: they are proven as well.
+        folder: Where the `.npy` files go.
+
+    Raises:
+        ModelRefusesError: The model fails on its own example.
+    """
+    example = example_sizes(model)
+    wanted: dict[str, dict[str, int]] = {"example": {}}
+    for sizes in (*proof_sizes(dimensions, example, model.ranges), *(dict(shape.sizes) for shape in shapes)):
+        wanted.setdefault(slug_of(sizes), sizes)
+    traced = trace_sizes(dimensions, example, model.ranges)
+    cases: list[Case] = []
+    refused: dict[str, str] = {}
+    count = 0
+    for index, (label, sizes) in enumerate(wanted.items()):
+        is_example = label == "example"
+        try:
+            inputs = inputs_at(model, sizes)
+            outputs = [_array(tensor) for tensor in run_module(model.module, inputs)]
+        except Exception as error:  # a user's model may raise anything
+            words = error.message if isinstance(error, EdgesweepError) else f"{type(error).__name__}: {error}"
+            if is_example:
+                raise ModelRefusesError(shorten(words)) from error
+            refused[label] = shorten(words)
+            continue
+        count = len(outputs)
+        cases.append(_write(folder / str(index), label, inputs, outputs, example=is_example and not traced))
+    other = _other_values(model, folder / "other")
+    if other is not None:
+        cases.append(other)
+    return Cases(tuple(cases), traced, refused, wanted, count)
+
+
+def _write(
+    folder: Path, label: str, inputs: Mapping[str, Any], outputs: Sequence[NDArray[Any]], *, example: bool
+) -> Case:
+    folder.mkdir(parents=True)
+    files = {}
+    for index, (name, tensor) in enumerate(tensors_in(inputs).items()):
+        files[name] = folder / f"input{index}.npy"
+        np.save(files[name], _array(tensor), allow_pickle=False)
+    references = []
+    for index, output in enumerate(outputs):
+        references.append(folder / f"output{index}.npy")
+        np.save(references[-1], output, allow_pickle=False)
+    return Case(label, files, tuple(references), example=example)
+
+
+def _other_values(model: Model, folder: Path) -> Case | None:
+    """The example with floats negated and indices reversed; None where that tells nothing or torch refuses it."""
+    inputs = replace_tensors(example_of(model), _turned)
+    try:
+        outputs = [_array(tensor) for tensor in run_module(model.module, inputs)]
+    except Exception:  # noqa: BLE001 - values outside the model's domain: torch has no answer to compare with
+        return None
+    if not all(np.isfinite(output).all() for output in outputs if output.dtype.kind == "f"):
+        return None
+    case = _write(folder, OTHER_VALUES, inputs, outputs, example=False)
+    return Case(case.label, case.inputs, case.references, measured=False, slack=_OTHER_VALUES_SLACK)
+
+
+def _turned(_path: str, tensor: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    if tensor.is_floating_point():
+        # Infinities are masks: turned round, they would mask everything else.
+        return torch.where(torch.isfinite(tensor), -tensor, tensor)
+    if tensor.dtype is torch.bool or tensor.is_complex() or tensor.numel() == 0 or int(tensor.max()) <= 1:
+        return tensor
+    return tensor.flip(tuple(range(tensor.dim())))
+
+
+def _array(tensor: torch.Tensor) -> NDArray[Any]:
+    return np.ascontiguousarray(tensor.detach().cpu().numpy()).reshape(tuple(tensor.shape))

@@ -1,0 +1,68 @@
+"""What a trial at one shape takes to the board: inputs and references as digest-named `.npy` blobs, never a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from edgesweep_proto.blob import Tensor
+
+from edgesweep.export.blobs import Blobs
+from edgesweep.export.facts import Declared, Facts
+from edgesweep.export.proof import Case
+from edgesweep.export.result import Payload
+from edgesweep.plan.cell import Shape
+
+#: References beyond this are not sent: a board's memory and link have better uses, and the host has compared them.
+REFERENCES_MAX_BYTES = 64 << 20
+
+_IMAGE_RANK = 4
+
+
+def payload_of(
+    case: Case,
+    shape: Shape,
+    facts: Facts,
+    blobs: Blobs,
+    *,
+    dynamic: Mapping[str, Mapping[int, str]],
+    note: str = "",
+) -> Payload:
+    """Store the inputs that the artifact takes and torch's outputs for them.
+
+    Args:
+        case: Inputs and outputs on disk, at the shape's sizes.
+        shape: The shape that the payload is for.
+        facts: What the artifact declares; inputs that it dropped are not sent, outputs carry its names.
+        blobs: Where the bytes go.
+        dynamic: The model's dimension names per input by axis, to find the batch.
+        note: Why there is no reference, where the case has none.
+    """
+    inputs = tuple(_store(value.name, case.inputs[value.name], blobs) for value in facts.inputs)
+    files = case.references or ()
+    if sum(path.stat().st_size for path in files) > REFERENCES_MAX_BYTES:
+        files, note = (), f"the references are larger than {REFERENCES_MAX_BYTES >> 20} MiB; compared on the host only"
+    references = tuple(_store(value.name, path, blobs) for value, path in zip(facts.outputs, files, strict=bool(files)))
+    return Payload(shape.sizes, inputs, references, _items(inputs, dynamic), note)
+
+
+def missing_input(case: Case, inputs: Sequence[Declared]) -> str | None:
+    """The first input of the artifact that the model does not have under that name."""
+    return next((value.name for value in inputs if value.name not in case.inputs), None)
+
+
+def _store(name: str, path: Path, blobs: Blobs) -> Tensor:
+    array = np.load(path, allow_pickle=False)
+    return Tensor(name, blobs.put_file(path), str(array.dtype), tuple(array.shape))
+
+
+def _items(inputs: Sequence[Tensor], dynamic: Mapping[str, Mapping[int, str]]) -> int:
+    """Items per inference: the size of the dimension called batch, else the first axis of an image-like input."""
+    shapes = {tensor.name: tensor.shape for tensor in inputs}
+    for name, axes in dynamic.items():
+        for axis, dimension in axes.items():
+            if dimension in {"batch", "batch_size", "n"} and name in shapes:
+                return shapes[name][axis]
+    first = inputs[0].shape if inputs else ()
+    return first[0] if len(first) >= _IMAGE_RANK else 1

@@ -1,0 +1,186 @@
+"""One variant from the exporter to a result: export, canonicalise, check, prove, and pack what trials need."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgesweep_proto.blob import Manifest
+from edgesweep_proto.trial import Stage
+
+from edgesweep.export.axes import slug_of
+from edgesweep.export.blobs import Blobs, write_whole
+from edgesweep.export.canonical import Canonical, canonicalise, external_name
+from edgesweep.export.cases import Cases
+from edgesweep.export.check import check_dimensions, check_graph, check_opset
+from edgesweep.export.classify import classify, shorten
+from edgesweep.export.exporters import Tracing
+from edgesweep.export.facts import Facts, facts_of
+from edgesweep.export.failure import Failure
+from edgesweep.export.payloads import missing_input, payload_of
+from edgesweep.export.proof import prove
+from edgesweep.export.result import ExportResult, Payload, Produced
+from edgesweep.export.tolerance import tolerance_for
+from edgesweep.plan.cell import Shape, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One variant to export.
+
+    `dynamic` holds the dimension names per input that the profile asks for, `declared` all that the model declares;
+    `dimensions` are the former's names in order and `example` the example's sizes.
+    """
+
+    variant: Variant
+    shapes: tuple[Shape, ...]
+    dynamic: Mapping[str, Mapping[int, str]]
+    declared: Mapping[str, Mapping[int, str]]
+    dimensions: tuple[str, ...]
+    example: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where a worker works: its blobs, the folder of originals, its scratch folder, and the proof's deadline."""
+
+    blobs: Blobs
+    originals: Path
+    scratch: Path
+    proof_timeout_s: float
+
+
+def failed(variant: Variant, failure: Failure, seconds: float = 0.0) -> ExportResult:
+    """The result of a variant that ended without an artifact."""
+    return ExportResult(
+        variant,
+        failure.stage,
+        failure.cause,
+        failure.message,
+        failure.detail,
+        tolerance=tolerance_for(variant.precision),
+        seconds=seconds,
+    )
+
+
+def export_variant(task: Task, tracing: Tracing, cases: Cases, bench: Bench) -> ExportResult:
+    """Export one variant and find out what came of it. Never raises for the exporter's or the model's sake."""
+    variant = task.variant
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(dir=bench.scratch, prefix="export-") as name:
+        folder = Path(name)
+        exported, canonical_folder = folder / "exported", folder / "canonical"
+        exported.mkdir()
+        canonical_folder.mkdir()
+        try:
+            tracing.export(variant.opset, exported / "model.onnx")
+        except Exception as error:  # noqa: BLE001 - an exporter may raise anything; `classify` gives it its meaning
+            return failed(variant, classify(error, variant.exporter, variant.opset), time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        canonical = canonicalise(exported / "model.onnx", canonical_folder)
+        return _examine(task, canonical, tracing, cases, bench, seconds)
+
+
+def store_artifact(canonical: Canonical, blobs: Blobs, originals: Path) -> Manifest:
+    """Move the artifact into the store and keep the exporter's own form beside it, for the host alone."""
+    external = tuple(
+        blobs.put_file(canonical.path.parent / external_name(blob), move=True) for blob in canonical.external
+    )
+    model = blobs.put_file(canonical.path, move=True)
+    original = originals / f"{model.sha256}.onnx"
+    if not original.exists():
+        write_whole(original, canonical.original)
+    return Manifest(model, external)
+
+
+def _examine(
+    task: Task, canonical: Canonical, tracing: Tracing, cases: Cases, bench: Bench, seconds: float
+) -> ExportResult:
+    facts = facts_of(canonical.model)
+    result = ExportResult(task.variant, Stage.CHECK, tolerance=tolerance_for(task.variant.precision), seconds=seconds)
+    failure = (
+        check_opset(facts, task.variant.opset)
+        or check_graph(canonical.path, canonical.model)
+        or check_dimensions(facts, {name: dict(axes) for name, axes in task.dynamic.items()})
+        or _unproven(task, cases)
+    )
+    if failure is None:
+        proof = prove(canonical.path, cases.cases, result.tolerance, bench.proof_timeout_s)
+        failure = _with_warnings(proof.failure, tracing.warnings)
+        result = replace(result, numerics=proof.numerics, sizes_tried=proof.tried)
+    manifest = store_artifact(canonical, bench.blobs, bench.originals)
+    proven = {} if failure else _proven(facts, task.dynamic)
+    result = replace(result, manifest=manifest, produced=produced_of(facts, manifest, canonical.graph_hash, proven))
+    if failure is not None:
+        return replace(result, stage=failure.stage, cause=failure.cause, message=failure.message, detail=failure.detail)
+    payloads = pack(task.shapes, cases, facts, bench.blobs, task.declared)
+    return replace(result, payloads=payloads, detail=_traced_elsewhere(cases))
+
+
+def produced_of(facts: Facts, manifest: Manifest, graph_hash: str, proven: dict[str, tuple[str, ...]]) -> Produced:
+    """The facts of an artifact as a result carries them."""
+    return Produced(
+        opset=facts.opset,
+        ir_version=facts.ir_version,
+        dynamic=proven,
+        digest=manifest.digest,
+        graph_hash=graph_hash,
+        size_bytes=manifest.size_bytes,
+        nodes=facts.nodes,
+        domains=facts.domains,
+    )
+
+
+def pack(
+    shapes: Sequence[Shape],
+    cases: Cases,
+    facts: Facts,
+    blobs: Blobs,
+    declared: Mapping[str, Mapping[int, str]],
+) -> dict[str, Payload]:
+    """A payload per shape by its slug. A shape at which torch itself fails has none: nothing could be run there."""
+    payloads = {}
+    for shape in shapes or (Shape(),):
+        case = cases.case(slug_of(dict(shape.sizes)))
+        if case is not None and missing_input(case, facts.inputs) is None:
+            payloads[shape.slug] = payload_of(case, shape, facts, blobs, dynamic=declared)
+    return payloads
+
+
+def _unproven(task: Task, cases: Cases) -> Failure | None:
+    """A dimension whose every other size torch itself refuses was not proven, so it is not dynamic."""
+    name = cases.unproven(task.dimensions, task.example)
+    if name is None:
+        return None
+    words = next((f"{label}: {why}" for label, why in cases.refused.items() if name in label), "")
+    return Failure(
+        Stage.CHECK,
+        "dynamic_dim_refused",
+        shorten(
+            f"torch itself refuses every other size of dimension '{name}' that was tried; declare its range ({words})"
+        ),
+        "\n".join(f"{label}: {why}" for label, why in cases.refused.items()),
+    )
+
+
+def _proven(facts: Facts, dynamic: Mapping[str, Mapping[int, str]]) -> dict[str, tuple[str, ...]]:
+    """The dimensions that are dynamic in the file and agreed at every size; inputs that the file dropped have none."""
+    kept = {value.name for value in facts.inputs}
+    return {name: tuple(axes[axis] for axis in sorted(axes)) for name, axes in dynamic.items() if name in kept}
+
+
+def _with_warnings(failure: Failure | None, warnings: Sequence[str]) -> Failure | None:
+    """A wrong output is what the tracer warned of, where it did."""
+    if failure is None or not warnings:
+        return failure
+    told = "\n".join(f"the tracer warned: {warning}" for warning in warnings)
+    return replace(failure, detail=f"{failure.detail}\n{told}".strip())
+
+
+def _traced_elsewhere(cases: Cases) -> str:
+    notes = [f"traced at {slug_of(cases.traced)}: torch makes a dimension of size 1 static"] if cases.traced else []
+    notes += [f"torch itself refuses {label}: {why}" for label, why in cases.refused.items()]
+    return "\n".join(notes)

@@ -1,0 +1,103 @@
+"""Which variant a slot takes next: what shares a trace stays together, what shares a model stays near."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edgesweep.export.digest import source_key
+from edgesweep.models.source import ModelSource
+from edgesweep.plan.cell import Shape, Variant
+
+#: Rough seconds per export, to begin with the long ones. Only the order depends on them.
+_SECONDS = {"dynamo": 1.5, "torchscript": 0.3}
+
+#: A group is shared between two slots only when enough of it is left to pay for a second trace.
+_WORTH_SPLITTING = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ExportJob:
+    """One variant to export, and the shapes that its cells will be measured at."""
+
+    source: ModelSource
+    variant: Variant
+    shapes: tuple[Shape, ...]
+
+
+@dataclass(slots=True)
+class Group:
+    """Jobs of one model, exporter and axes profile."""
+
+    model: str
+    exporter: str
+    axes: str
+    jobs: deque[ExportJob] = field(default_factory=deque)
+
+    @property
+    def weight(self) -> float:
+        """Rough seconds that the group will take."""
+        return len(self.jobs) * _SECONDS.get(self.exporter, 1.0)
+
+
+class Schedule:
+    """Hands out jobs to slots, each job once."""
+
+    def __init__(self, jobs: Sequence[ExportJob]) -> None:
+        groups: dict[tuple[str, str, str], Group] = {}
+        for job in jobs:
+            model = source_key(job.source)
+            key = (model, job.variant.exporter, job.variant.axes)
+            groups.setdefault(key, Group(*key)).jobs.append(job)
+        self._waiting = list(groups.values())
+        self._taken: dict[int, Group] = {}
+        self._models: dict[int, str] = {}
+
+    def next(self, slot: int) -> ExportJob | None:
+        """The next job for `slot`; None when nothing is left for it."""
+        group = self._taken.get(slot)
+        if group is None or not group.jobs:
+            group = self._pick(slot)
+        if group is None:
+            return None
+        self._taken[slot] = group
+        self._models[slot] = group.model
+        return group.jobs.popleft()
+
+    def drop(self, model: str, *, exporter: str | None = None, axes: str | None = None) -> list[ExportJob]:
+        """Take away the jobs of a model, or of one of its groups, that are not handed out yet."""
+        dropped: list[ExportJob] = []
+        for group in (*self._waiting, *self._taken.values()):
+            if group.model == model and exporter in {None, group.exporter} and axes in {None, group.axes}:
+                dropped.extend(group.jobs)
+                group.jobs.clear()
+        return dropped
+
+    def _pick(self, slot: int) -> Group | None:
+        self._waiting = [group for group in self._waiting if group.jobs]
+        if not self._waiting:
+            return self._split()
+        mine = self._models.get(slot)
+        others = {model for other, model in self._models.items() if other != slot}
+
+        def rank(group: Group) -> tuple[bool, bool, float]:
+            return (group.model == mine, group.model not in others, self._weight_of(group.model, group))
+
+        best = max(self._waiting, key=rank)
+        self._waiting.remove(best)
+        return best
+
+    def _weight_of(self, model: str, group: Group) -> float:
+        """A model's whole work first, then the group's own share of it."""
+        return sum(other.weight for other in self._waiting if other.model == model) * 1000 + group.weight
+
+    def _split(self) -> Group | None:
+        """The second half of the largest group under way."""
+        largest = max(self._taken.values(), key=lambda group: group.weight, default=None)
+        if largest is None or len(largest.jobs) < _WORTH_SPLITTING:
+            return None
+        half = Group(largest.model, largest.exporter, largest.axes)
+        for _ in range(len(largest.jobs) // 2):
+            half.jobs.appendleft(largest.jobs.pop())
+        return half

@@ -1,0 +1,180 @@
+"""Models that a worker keeps loaded, with the traces and proof cases that belong to them."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edgesweep_proto.codec import to_json
+from edgesweep_proto.trial import Stage
+
+from edgesweep.errors import EdgesweepError
+from edgesweep.export.axes import dimensions_of
+from edgesweep.export.cache import ExportCache, environment
+from edgesweep.export.cases import Cases, ModelRefusesError, build_cases
+from edgesweep.export.classify import DETAIL_MAX_CHARS, shorten
+from edgesweep.export.digest import digest_json, source_key
+from edgesweep.export.exporters import NAMES, Request, Tracing, exporter_named
+from edgesweep.export.failure import Failure
+from edgesweep.export.identity import identity_of
+from edgesweep.export.pipeline import Bench, Task, export_variant, failed
+from edgesweep.export.result import ExportResult
+from edgesweep.models.inputs import example_sizes, inputs_at, tensors_in
+from edgesweep.models.model import Model
+from edgesweep.models.source import ModelSource
+from edgesweep.plan.cell import Shape, Variant
+
+#: Models kept loaded at once; jobs come model by model, so more would only hold memory.
+_KEPT_MODELS = 2
+
+#: The precisions that the exporters of this folder write.
+_PRECISIONS = frozenset({"fp32"})
+
+
+@dataclass(slots=True)
+class _Warm:
+    """A loaded model. `tracings` is keyed by exporter and profile, `cases` by dimensions and shapes."""
+
+    source: ModelSource
+    model: Model
+    identity: str
+    tracings: dict[tuple[str, str], Tracing] = field(default_factory=dict)
+    cases: dict[str, Cases] = field(default_factory=dict)
+
+
+class Workshop:
+    """Loads models once and exports their variants.
+
+    Args:
+        bench: Where results go.
+        cache: Results of earlier days.
+        announce: Called with `import`, `factory`, `prepare`, `capture` or `export` when that step begins.
+    """
+
+    def __init__(self, bench: Bench, cache: ExportCache, announce: Callable[[str], None]) -> None:
+        self._bench = bench
+        self._cache = cache
+        self._announce = announce
+        self._warm: OrderedDict[str, _Warm] = OrderedDict()
+        self._counter = itertools.count()
+
+    def model_of(self, source: ModelSource) -> Model:
+        """The loaded model.
+
+        Raises:
+            EdgesweepError: `model_unusable` or `missing_extra`, as `load_model` raises it.
+        """
+        return self._warmed(source).model
+
+    def export(self, source: ModelSource, variant: Variant, shapes: tuple[Shape, ...]) -> ExportResult:
+        """Export one variant, or find its result from an earlier day.
+
+        Raises:
+            EdgesweepError: The model cannot be loaded.
+        """
+        warm = self._warmed(source)
+        key = self._key(warm, variant, shapes)
+        found = self._cache.get(key)
+        if found is not None:
+            return found
+        result = self._export(warm, variant, shapes)
+        self._cache.put(key, result)
+        return result
+
+    def _warmed(self, source: ModelSource) -> _Warm:
+        key = source_key(source)
+        if key not in self._warm:
+            self._announce("import")
+            import torch
+
+            from edgesweep.models.load import load_model
+
+            while len(self._warm) >= _KEPT_MODELS:
+                self._warm.popitem(last=False)
+            self._announce("factory")
+            before = frozenset(sys.modules)
+            # A factory that leaves its weights to chance would be another model every time, and never be cached.
+            torch.manual_seed(0)
+            model = load_model(source)
+            self._warm[key] = _Warm(source, model, identity_of(model, source, before))
+        self._warm.move_to_end(key)
+        return self._warm[key]
+
+    def _key(self, warm: _Warm, variant: Variant, shapes: tuple[Shape, ...]) -> str:
+        return digest_json(
+            {
+                "model": warm.identity,
+                "variant": to_json(variant),
+                "shapes": sorted(shape.slug for shape in shapes),
+                "environment": dict(environment()),
+            }
+        )
+
+    def _export(self, warm: _Warm, variant: Variant, shapes: tuple[Shape, ...]) -> ExportResult:
+        try:
+            dimensions = dimensions_of(variant.axes, warm.model.dimensions)
+        except EdgesweepError as error:
+            return failed(variant, Failure(Stage.PLAN, error.code, error.message))
+        refusal = _refuse(variant)
+        if refusal is not None:
+            return failed(variant, refusal)
+        self._announce("prepare")
+        try:
+            cases = self._cases(warm, dimensions, shapes)
+        except ModelRefusesError as error:
+            return failed(variant, _refused_example(error))
+        dynamic = {
+            path: kept
+            for path, axes in warm.model.dynamic.items()
+            if (kept := {axis: name for axis, name in axes.items() if name in dimensions})
+        }
+        group = (variant.exporter, variant.axes)
+        shared = exporter_named(variant.exporter).captures_once and group not in warm.tracings
+        self._announce("capture" if shared else "export")
+        if group not in warm.tracings:
+            # One profile after the other: a trace holds a copy of the graph.
+            warm.tracings.clear()
+            warm.tracings[group] = self._open(warm.model, variant.exporter, dynamic, cases)
+        task = Task(variant, shapes, dynamic, warm.model.dynamic, dimensions, example_sizes(warm.model))
+        return export_variant(task, warm.tracings[group], cases, self._bench)
+
+    def _cases(self, warm: _Warm, dimensions: tuple[str, ...], shapes: tuple[Shape, ...]) -> Cases:
+        key = digest_json([dimensions, sorted(shape.slug for shape in shapes)])
+        if key not in warm.cases:
+            folder = self._bench.scratch / f"cases{next(self._counter)}"
+            warm.cases[key] = build_cases(warm.model, dimensions, shapes, folder)
+        return warm.cases[key]
+
+    def _open(self, model: Model, exporter: str, dynamic: dict[str, dict[int, str]], cases: Cases) -> Tracing:
+        inputs = inputs_at(model, cases.traced)
+        names = model.output_names or _output_names(cases.outputs)
+        request = Request(model.module, inputs, tuple(tensors_in(inputs)), names, dynamic, dict(model.ranges))
+        return exporter_named(exporter).open(request)
+
+
+def _output_names(count: int) -> tuple[str, ...]:
+    return ("output",) if count == 1 else tuple(f"output_{index}" for index in range(count))
+
+
+def _refuse(variant: Variant) -> Failure | None:
+    """What cannot even be tried."""
+    if variant.exporter not in NAMES:
+        return Failure(
+            Stage.EXPORT, "export_error", f"there is no exporter '{variant.exporter}'; there are: {', '.join(NAMES)}"
+        )
+    if variant.precision not in _PRECISIONS:
+        return Failure(
+            Stage.EXPORT,
+            "export_error",
+            f"the exporters of this version write {', '.join(sorted(_PRECISIONS))}, not {variant.precision}",
+        )
+    return None
+
+
+def _refused_example(error: ModelRefusesError) -> Failure:
+    detail = "".join(traceback.format_exception(error.__cause__ or error))[-DETAIL_MAX_CHARS:]
+    return Failure(Stage.EXPORT, "export_error", shorten(f"the model fails on its own example: {error}"), detail)

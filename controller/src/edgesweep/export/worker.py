@@ -1,0 +1,149 @@
+"""The export worker's main: requests in and answers out as JSON lines on one socket, torch warm in between.
+
+Started by `pool`. Whatever the model's factory or an exporter prints goes to stderr, which the pool keeps as evidence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import resource
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from edgesweep_proto.codec import from_json, to_json
+from edgesweep_proto.trial import Stage
+
+from edgesweep.errors import EdgesweepError
+from edgesweep.export.blobs import Blobs
+from edgesweep.export.cache import ExportCache
+from edgesweep.export.classify import DETAIL_MAX_CHARS
+from edgesweep.export.failure import Failure
+from edgesweep.export.layout import Layout
+from edgesweep.export.orphan import die_with_parent
+from edgesweep.export.pipeline import Bench, failed
+from edgesweep.export.result import ExportResult
+from edgesweep.models.source import ModelSource, SourceKind
+from edgesweep.plan.cell import Shape, Variant
+
+
+def source_from_json(data: dict[str, Any]) -> ModelSource:
+    """The source that `to_json` wrote; JSON turned its axes into text and its kind into a word."""
+    return ModelSource(
+        kind=SourceKind(data["kind"]),
+        ref=data["ref"],
+        name=data["name"],
+        args=data["args"],
+        dynamic={path: {int(axis): name for axis, name in axes.items()} for path, axes in data["dynamic"].items()},
+        ranges={name: (int(low), int(high)) for name, (low, high) in data["ranges"].items()},
+        references=data["references"],
+    )
+
+
+class _Worker:
+    """Serves one request after the other."""
+
+    def __init__(self, bench: Bench, cache: ExportCache, send: Callable[[dict[str, Any]], None]) -> None:
+        from edgesweep.export.warm import Workshop
+
+        self._bench = bench
+        self._cache = cache
+        self._send = send
+        self._workshop = Workshop(bench, cache, lambda step: send({"step": step}))
+
+    def serve(self, request: dict[str, Any]) -> dict[str, Any]:
+        source = source_from_json(request["source"])
+        if request["op"] == "describe":
+            return self._describe(source)
+        variant = from_json(Variant, request["variant"])
+        shapes = tuple(from_json(Shape, shape) for shape in request["shapes"])
+        return {"result": to_json(self._export(source, variant, shapes))}
+
+    def _describe(self, source: ModelSource) -> dict[str, Any]:
+        from edgesweep.models.describe import facts_of
+
+        try:
+            return {"facts": to_json(facts_of(self._workshop.model_of(source), source))}
+        except EdgesweepError as error:
+            return {"error": {"code": error.code, "message": error.message, "remedy": error.remedy}}
+
+    def _export(self, source: ModelSource, variant: Variant, shapes: tuple[Shape, ...]) -> ExportResult:
+        if source.kind is SourceKind.ONNX:
+            from edgesweep.export.onnx_source import take_file
+
+            self._send({"step": "export"})
+            return take_file(source, variant, shapes, self._bench, self._cache)
+        try:
+            return self._workshop.export(source, variant, shapes)
+        except EdgesweepError as error:
+            return failed(variant, _factory_failure(error))
+
+
+def _factory_failure(error: EdgesweepError) -> Failure:
+    import traceback
+
+    reason = error.__cause__ or error
+    detail = "".join(traceback.format_exception(reason))[-DETAIL_MAX_CHARS:]
+    if isinstance(error.__cause__, MemoryError):
+        return Failure(Stage.EXPORT, "export_oom", "the model's factory ran out of the memory it was given", detail)
+    return Failure(Stage.EXPORT, "factory_failed", error.message, detail)
+
+
+def _quieten() -> None:
+    """Exporters warn by the page; what matters of it is in the results."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    os.environ["TORCH_LOGS_OUT"] = os.devnull
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+def _converse(channel: IO[bytes], answers: IO[bytes], options: argparse.Namespace) -> None:
+    layout = Layout(options.root)
+    blobs = Blobs(layout.blobs)
+    current = 0
+
+    def send(message: dict[str, Any]) -> None:
+        answers.write(json.dumps({"id": current} | message).encode() + b"\n")
+        answers.flush()
+
+    bench = Bench(blobs, layout.originals, options.scratch, options.proof_timeout)
+    worker = _Worker(bench, ExportCache(layout.cache, blobs), send)
+    for line in channel:
+        request = json.loads(line)
+        current = request["id"]
+        send(worker.serve(request))
+
+
+def main() -> int:
+    """Serve until the socket closes."""
+    parser = argparse.ArgumentParser(prog="edgesweep export worker")
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--proof-timeout", type=float, required=True)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--memory-bytes", type=int, default=0)
+    options = parser.parse_args()
+    die_with_parent(options.parent)
+    if options.memory_bytes:
+        resource.setrlimit(resource.RLIMIT_AS, (options.memory_bytes, options.memory_bytes))
+    # Last, so that a file of the user's that is called like a package does not hide it.
+    sys.path.append(str(Path.cwd()))
+    os.set_inheritable(options.fd, False)  # noqa: FBT003 - the function takes it by position only
+    os.dup2(2, 1)
+    if options.threads:
+        os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    _quieten()
+    with os.fdopen(options.fd, "rb") as channel, os.fdopen(os.dup(options.fd), "wb") as answers:
+        _converse(channel, answers, options)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
