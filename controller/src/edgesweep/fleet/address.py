@@ -24,10 +24,10 @@ def split_address(address: str) -> tuple[str, int]:
             ipaddress.IPv6Address(host.partition("%")[0])
         except ValueError as error:
             raise ValueError(f"address {address!r} holds no IPv6 address in its brackets") from error
-    elif ":" in host:
-        raise ValueError(f"address {address!r} is ambiguous: write an IPv6 address in brackets, e.g. [fe80::1]:{port}")
     elif any(sign.isspace() or sign in "/@?#" for sign in host):
         raise ValueError(f"address {address!r} is not a host and a port: {host!r} cannot be a host name")
+    elif ":" in host:
+        raise ValueError(f"address {address!r} is ambiguous: write an IPv6 address in brackets, e.g. [fe80::1]:{port}")
     return host, int(port)
 
 

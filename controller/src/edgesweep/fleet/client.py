@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -47,6 +48,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class _Stubs:
+    devices: DeviceServiceAsyncStub
+    leases: LeaseServiceAsyncStub
+    artifacts: ArtifactServiceAsyncStub
+    trials: TrialServiceAsyncStub
+
+
 class DeviceClient:
     """One device over one channel; use it as an async context manager.
 
@@ -78,16 +87,19 @@ class DeviceClient:
         self._limits = limits or TransferLimits(stall_s=self._timings.stall_s)
         self._identity: Identity | None = None
         self._channel: grpc.aio.Channel | None = None
+        self._stubs: _Stubs | None = None
         self._was_ready = False
 
     async def __aenter__(self) -> Self:
         if not self.entry.insecure and self._tls_dir is not None:
             self._identity = await asyncio.to_thread(load_identity, self._tls_dir)
         channel = self._channel = open_channel(self.entry, self._identity, self._timings)
-        self._devices: DeviceServiceAsyncStub = device_pb2_grpc.DeviceServiceStub(channel)
-        self._leases: LeaseServiceAsyncStub = lease_pb2_grpc.LeaseServiceStub(channel)
-        self._artifacts: ArtifactServiceAsyncStub = artifact_pb2_grpc.ArtifactServiceStub(channel)
-        self._trials: TrialServiceAsyncStub = trial_pb2_grpc.TrialServiceStub(channel)
+        self._stubs = _Stubs(
+            device_pb2_grpc.DeviceServiceStub(channel),
+            lease_pb2_grpc.LeaseServiceStub(channel),
+            artifact_pb2_grpc.ArtifactServiceStub(channel),
+            trial_pb2_grpc.TrialServiceStub(channel),
+        )
         return self
 
     async def __aexit__(
@@ -95,7 +107,7 @@ class DeviceClient:
     ) -> None:
         if self._channel is not None:
             await self._channel.close()
-            self._channel = None
+        self._channel = self._stubs = None
 
     async def describe(self) -> Description:
         """Facts, runtimes and one reading of the device.
@@ -104,7 +116,7 @@ class DeviceClient:
             EdgesweepError: `protocol_mismatch` with the command that mends it.
         """
         request = device_pb2.DescribeRequest(controller_version=self._version, protocol_version=PROTOCOL_VERSION)
-        response = await self._unary(self._devices.Describe, request)
+        response = await self._unary(self._calls.devices.Describe, request)
         device = from_proto(Device, response.device)
         if device.protocol_version != PROTOCOL_VERSION:
             raise EdgesweepError(
@@ -119,26 +131,26 @@ class DeviceClient:
     async def acquire(self, owner: str, *, ttl_s: float, priority: int = 0, purpose: str = "") -> Lease:
         """Takes the device for `ttl_s` seconds; `lease_held` when another owner has it."""
         request = lease_pb2.AcquireRequest(owner=owner, priority=priority, ttl_s=ttl_s, purpose=purpose)
-        return from_proto(Lease, (await self._unary(self._leases.Acquire, request)).lease)
+        return from_proto(Lease, (await self._unary(self._calls.leases.Acquire, request)).lease)
 
     async def renew(self, fencing_number: int, ttl_s: float) -> Lease:
         """Keeps the lease for another `ttl_s` seconds; `lease_lost` when it is gone."""
         request = lease_pb2.RenewRequest(fencing_number=fencing_number, ttl_s=ttl_s)
-        return from_proto(Lease, (await self._unary(self._leases.Renew, request)).lease)
+        return from_proto(Lease, (await self._unary(self._calls.leases.Renew, request)).lease)
 
     async def release(self, fencing_number: int) -> None:
         """Gives the lease back."""
-        await self._unary(self._leases.Release, lease_pb2.ReleaseRequest(fencing_number=fencing_number))
+        await self._unary(self._calls.leases.Release, lease_pb2.ReleaseRequest(fencing_number=fencing_number))
 
     async def list_leases(self) -> tuple[Lease, ...]:
         """Who holds the device, and who waits for it."""
-        response = await self._unary(self._leases.ListLeases, lease_pb2.ListLeasesRequest())
+        response = await self._unary(self._calls.leases.ListLeases, lease_pb2.ListLeasesRequest())
         return tuple(from_proto(Lease, item) for item in response.leases)
 
     async def find_missing(self, blobs: Iterable[Blob]) -> list[tuple[Blob, int]]:
         """Which of `blobs` the device lacks, each with the number of bytes that it holds already."""
         request = artifact_pb2.FindMissingRequest(blobs=[to_proto(blob) for blob in blobs])
-        response = await self._unary(self._artifacts.FindMissing, request)
+        response = await self._unary(self._calls.artifacts.FindMissing, request)
         return [(from_proto(Blob, item.blob), item.offset) for item in response.missing]
 
     async def push(
@@ -155,7 +167,7 @@ class DeviceClient:
 
     def open_upload(self) -> UploadCall:
         """A new upload stream (for `transfer.Push`)."""
-        return self._artifacts.Upload()
+        return self._calls.artifacts.Upload()
 
     def refusal(self, error: grpc.aio.AioRpcError) -> EdgesweepError:
         """What the failed call `error` means."""
@@ -164,19 +176,19 @@ class DeviceClient:
     async def submit(self, trial: Trial, fencing_number: int) -> TrialState:
         """Hands `trial` over; doing it twice is doing it once, by its id."""
         request = trial_pb2.SubmitRequest(trial=to_proto(trial), fencing_number=fencing_number)
-        response = await self._unary(self._trials.Submit, request)
+        response = await self._unary(self._calls.trials.Submit, request)
         return enum_from_proto(TrialState, response.state)
 
     async def cancel(self, trial_id: str, fencing_number: int) -> TrialState:
         """Ends a trial that is queued or running."""
         request = trial_pb2.CancelRequest(trial_id=trial_id, fencing_number=fencing_number)
-        response = await self._unary(self._trials.Cancel, request)
+        response = await self._unary(self._calls.trials.Cancel, request)
         return enum_from_proto(TrialState, response.state)
 
     async def watch(self, run_id: str, after_cursor: int = 0) -> AsyncGenerator[TrialEvent, None]:
         """Events of the run after `after_cursor`, for as long as the link holds; silence is normal while measuring."""
         request = trial_pb2.WatchRequest(run_id=run_id, after_cursor=after_cursor)
-        async with contextlib.aclosing(self._stream(self._trials.Watch, request)) as messages:
+        async with contextlib.aclosing(self._stream(self._calls.trials.Watch, request)) as messages:
             async for message in messages:
                 yield from_proto(TrialEvent, message.event)
 
@@ -187,7 +199,7 @@ class DeviceClient:
             EdgesweepError: `digest_mismatch` when samples are not the ones that the result names.
         """
         request = trial_pb2.FetchResultsRequest(run_id=run_id, after_cursor=after_cursor)
-        messages = self._stream(self._trials.FetchResults, request, stall_s=self._timings.stall_s)
+        messages = self._stream(self._calls.trials.FetchResults, request, stall_s=self._timings.stall_s)
         async with contextlib.aclosing(messages), contextlib.aclosing(assemble(messages)) as results:
             async for fetched in results:
                 yield fetched
@@ -195,15 +207,21 @@ class DeviceClient:
     async def acknowledge(self, ids: Iterable[str]) -> tuple[str, ...]:
         """Lets the agent forget results that are safely stored here; returns those that it forgot."""
         request = trial_pb2.AcknowledgeRequest(trial_ids=list(ids))
-        response = await self._unary(self._trials.Acknowledge, request)
+        response = await self._unary(self._calls.trials.Acknowledge, request)
         return tuple(response.acknowledged)
 
     async def telemetry(self, interval_s: float) -> AsyncGenerator[Reading, None]:
         """A reading every `interval_s` seconds; none come while a trial measures."""
         request = device_pb2.WatchTelemetryRequest(interval_s=interval_s)
-        async with contextlib.aclosing(self._stream(self._devices.WatchTelemetry, request)) as messages:
+        async with contextlib.aclosing(self._stream(self._calls.devices.WatchTelemetry, request)) as messages:
             async for message in messages:
                 yield from_proto(Reading, message.reading)
+
+    @property
+    def _calls(self) -> _Stubs:
+        if self._stubs is None:
+            raise RuntimeError("DeviceClient is used outside of its context")
+        return self._stubs
 
     async def _unary(self, method: Callable[..., Awaitable[T]], request: Any) -> T:
         await self._connect()

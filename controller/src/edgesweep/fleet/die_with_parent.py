@@ -21,7 +21,7 @@ def main() -> None:
     # A parent that died before the request was made will never send it.
     if os.getppid() != parent:
         sys.exit("the parent is gone")
-    os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - becoming the given program is the purpose of this file
+    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 - becoming the given program is the purpose of this file
 
 
 if __name__ == "__main__":

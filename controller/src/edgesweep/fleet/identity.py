@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from edgesweep.errors import EdgesweepError
 
@@ -47,8 +48,17 @@ def load_identity(folder: Path) -> Identity:
                 remedy="make the lab's certificates with `edgesweep pki init`",
             ) from error
     identity = Identity(folder, texts["ca.pem"], texts["cert.pem"], texts["key.pem"])
-    for name in ("ca.pem", "cert.pem"):
-        _check_dates(folder / name, texts[name])
+    authority, certificate = (_load(folder / name, texts[name]) for name in ("ca.pem", "cert.pem"))
+    _check_dates(folder / "ca.pem", authority)
+    _check_dates(folder / "cert.pem", certificate)
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise EdgesweepError(
+            "certificate_unusable",
+            f"{folder / 'cert.pem'} was not issued by the authority in {folder / 'ca.pem'}",
+            remedy="issue this controller's certificate again with `edgesweep pki init`",
+        ) from error
     try:
         identity.context()
     except (ssl.SSLError, ValueError) as error:
@@ -60,11 +70,14 @@ def load_identity(folder: Path) -> Identity:
     return identity
 
 
-def _check_dates(path: Path, text: bytes) -> None:
+def _load(path: Path, text: bytes) -> x509.Certificate:
     try:
-        certificate = x509.load_pem_x509_certificate(text)
+        return x509.load_pem_x509_certificate(text)
     except ValueError as error:
         raise EdgesweepError("certificate_unusable", f"{path} holds no certificate") from error
+
+
+def _check_dates(path: Path, certificate: x509.Certificate) -> None:
     now = datetime.now(UTC)
     if certificate.not_valid_after_utc <= now:
         raise EdgesweepError(

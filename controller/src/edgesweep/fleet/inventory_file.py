@@ -44,7 +44,7 @@ def entry_of(
     try:
         row = _DeviceRow(name=name, address=address, labels=dict(labels or {}), insecure=insecure)
     except ValidationError as error:
-        raise EdgesweepError("usage", _sentence(error.errors()[0]), remedy="correct it and run again") from error
+        raise EdgesweepError("usage", _sentence(_plainest(error)), remedy="correct it and run again") from error
     return row.entry()
 
 
@@ -64,7 +64,7 @@ def read_entries(path: Path) -> tuple[DeviceEntry, ...]:
     try:
         file = _InventoryFile.model_validate(_plain(document))
     except ValidationError as error:
-        first = error.errors()[0]
+        first = _plainest(error)
         raise _invalid(path, _line_of(document, first["loc"]), _sentence(first)) from error
     doubles = [name for name, count in Counter(row.name for row in file.devices).items() if count > 1]
     if doubles:
@@ -86,8 +86,10 @@ def write_entries(path: Path, devices: Sequence[DeviceEntry]) -> None:
         document = CommentedMap({"version": VERSION})
         document["devices"] = CommentedSeq()
     rows = document.get("devices")
-    if not isinstance(rows, CommentedSeq):
+    if not rows or not devices:
+        # Nothing to merge: a fresh list, since an emptied one keeps comments that no longer have a place.
         rows = document["devices"] = CommentedSeq()
+        document.ca.items.pop("devices", None)
     _merge(rows, devices)
     text = StringIO()
     _yaml().dump(document, text)
@@ -238,6 +240,12 @@ def _line_of(document: Any, location: Iterable[int | str]) -> int:
         except (KeyError, IndexError, TypeError):
             break
     return line + 1
+
+
+def _plainest(error: ValidationError) -> Any:
+    """The fault to tell: a misspelt key explains the missing one better than the other way round."""
+    faults = error.errors()
+    return next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
 
 
 def _sentence(error: Any) -> str:

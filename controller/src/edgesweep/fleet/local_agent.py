@@ -152,9 +152,15 @@ class LocalAgent:
 
 
 def _command(name: str, state_dir: Path, tls_dir: Path | None, runtimes: Sequence[str], python: str) -> list[str]:
-    command = [python, "-m", "edgesweep_agent", "serve", "--listen", "127.0.0.1:0"]
+    command = [_from_here(python), "-m", "edgesweep_agent", "serve", "--listen", "127.0.0.1:0"]
     command += ["--state-dir", str(state_dir.absolute()), "--name", name]
     command += ["--tls-dir", str(tls_dir.absolute())] if tls_dir is not None else ["--insecure"]
     for runtime in runtimes:
-        command += ["--runtime", runtime]
+        runtime_id, sign, path = runtime.rpartition("=")
+        command += ["--runtime", f"{runtime_id}{sign}{_from_here(path)}"]
     return command
+
+
+def _from_here(program: str) -> str:
+    """A relative path made absolute, since the agent runs in another folder; a bare name is looked up on PATH."""
+    return str(Path(program).absolute()) if "/" in program else program

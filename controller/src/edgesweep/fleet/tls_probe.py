@@ -19,9 +19,12 @@ from edgesweep.fleet.names import verified_name
 _NOT_YET_VALID = 9
 _EXPIRED = 10
 _WRONG_NAME = 62
+_SET_CLOCK = "set the clock of the board, e.g. `sudo timedatectl set-ntp true`"
 _NO_SUCH_CA = frozenset({2, 7, 18, 19, 20, 21})
-#: gRPC's preface and an empty SETTINGS frame: a server answers it once it has accepted our certificate.
-_HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+
+
+class _SilentRefusalError(ssl.SSLError):
+    """The device closed the connection when it had seen our certificate; gRPC's servers send no alert."""
 
 
 async def explain(entry: DeviceEntry, identity: Identity | None, timeout_s: float) -> EdgesweepError | None:
@@ -58,18 +61,15 @@ def unreachable(entry: DeviceEntry, reason: str) -> EdgesweepError:
 
 
 async def _shake_hands(host: str, port: int, context: ssl.SSLContext, name: str | None) -> None:
-    # With TLS 1.3 the device judges our certificate only after our side of the handshake is done: its verdict comes
-    # with the first read.
+    # With TLS 1.3 the device judges our certificate only after our side of the handshake is done: its verdict (or gRPC's
+    # first frame) comes with the first read. Nothing may be written before, or the verdict is lost in a reset.
     reader, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=name)
     try:
-        writer.write(_HTTP2_HELLO)
-        await writer.drain()
         if not await reader.read(1):
-            raise ConnectionResetError
+            raise _SilentRefusalError
     finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+        # A polite end would wait for the device's own.
+        writer.transport.abort()
 
 
 async def _explain_plain(entry: DeviceEntry, host: str, port: int) -> EdgesweepError | None:
@@ -86,9 +86,7 @@ async def _explain_plain(entry: DeviceEntry, host: str, port: int) -> EdgesweepE
         _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=entry.name)
     except (ssl.SSLError, ConnectionResetError):
         return None
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
+    writer.transport.abort()
     return EdgesweepError(
         "handshake_refused",
         f"device {entry.name!r} at {entry.address} speaks TLS, but the inventory marks it insecure",
@@ -125,36 +123,35 @@ def _refused_by_us(entry: DeviceEntry, error: ssl.SSLCertVerificationError) -> E
 
 def _refused_by_device(entry: DeviceEntry, error: ssl.SSLError) -> EdgesweepError:
     who = f"device {entry.name!r} at {entry.address}"
-    reason = (error.reason or str(error)).upper()
+    reason = (getattr(error, "reason", None) or str(error)).upper()
     if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER_FAILURE" in reason or "HTTP_REQUEST" in reason:
         return EdgesweepError(
             "handshake_refused",
             f"{who} speaks no TLS",
             remedy="start its agent with --tls-dir",
         )
-    clock = "set the clock of the board, e.g. `sudo timedatectl set-ntp true`"
     if "EXPIRED" in reason:
         sentence = f"{who} says that this controller's certificate has expired: the clock of the board may be ahead"
-        return EdgesweepError("handshake_refused", sentence, remedy=clock)
+        return EdgesweepError("handshake_refused", sentence, remedy=_SET_CLOCK)
     if "UNKNOWN_CA" in reason:
         return EdgesweepError(
             "handshake_refused",
             f"{who} knows no such CA as the one that issued this controller's certificate",
             remedy=f"issue the device's certificate here: `edgesweep pki issue {entry.name}`, and copy it to the board",
         )
-    if "CERTIFICATE_REQUIRED" in reason:
-        return EdgesweepError(
-            "handshake_refused",
-            f"{who} asks for a certificate and got none",
-            remedy="make the lab's certificates with `edgesweep pki init`",
-        )
-    if "BAD_CERTIFICATE" in reason:
-        return EdgesweepError(
-            "handshake_refused",
-            f"{who} refuses this controller's certificate, most likely as not yet valid: the clock of the board may be behind",
-            remedy=f"{clock}; if it is right, issue both certificates from one CA: `edgesweep pki issue {entry.name}`",
-        )
+    if isinstance(error, _SilentRefusalError) or "BAD_CERTIFICATE" in reason:
+        return _refused_silently(entry)
     return EdgesweepError("handshake_refused", f"{who} refuses the TLS handshake: {reason.lower().replace('_', ' ')}")
+
+
+def _refused_silently(entry: DeviceEntry) -> EdgesweepError:
+    # Its own certificate was good and ours is checked before it is used: what is left is the board's clock or its ca.pem.
+    return EdgesweepError(
+        "handshake_refused",
+        f"device {entry.name!r} at {entry.address} refuses this controller's certificate: by the clock of the board it is "
+        "not yet valid (or no longer), or the board trusts another CA",
+        remedy=f"{_SET_CLOCK}; if it is right, issue its certificate again: `edgesweep pki issue {entry.name}`",
+    )
 
 
 def _reason(error: OSError) -> str:

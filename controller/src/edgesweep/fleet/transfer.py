@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
+import grpc
 import grpc.aio
 from edgesweep_proto.blob import Blob, is_digest
 from edgesweep_proto.codec import to_proto
@@ -19,6 +20,10 @@ from edgesweep.errors import EdgesweepError
 #: Between 512 KiB and 1 MiB a client stream is fastest; larger ones halve the rate, and 4 MiB is gRPC's limit.
 CHUNK_BYTES = 1 << 20
 
+#: How often, and after how many seconds each, a lost status is looked for.
+_SETTLE_LOOKS = 5
+_SETTLE_S = 0.01
+
 T = TypeVar("T")
 UploadCall = grpc.aio.StreamUnaryCall[artifact_pb2.UploadRequest, artifact_pb2.UploadResponse]
 
@@ -28,6 +33,7 @@ class TransferLimits:
     """How long a push keeps trying.
 
     `tries` counts broken streams in a row that brought nothing across; a stream that did starts the count again.
+    `hold_s` is the wait for a refusal after the header, once a refusal was lost.
     """
 
     tries: int = 5
@@ -35,6 +41,7 @@ class TransferLimits:
     longest_pause_s: float = 5.0
     stall_s: float = 60.0
     busy_wait_s: float = 900.0
+    hold_s: float = 1.0
 
 
 class BlobLink(Protocol):
@@ -75,6 +82,7 @@ class Push:
         self._limits = limits
         self._on_sent = on_sent
         self._bytes = 0
+        self._hold = False
 
     async def run(self, blobs: Iterable[Blob]) -> int:
         """Pushes what is missing of `blobs` and returns the number of bytes that were sent for it.
@@ -116,9 +124,14 @@ class Push:
 
     async def _stream(self, blob: Blob, offset: int) -> None:
         call = self._link.open_upload()
+        ended = asyncio.Event()
+        call.add_done_callback(lambda _: ended.set())
         try:
             header = artifact_pb2.UploadHeader(blob=to_proto(blob), offset=offset, fencing_number=self._fencing_number)
             await self._bounded(call.write(artifact_pb2.UploadRequest(header=header)))
+            if self._hold:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(ended.wait(), self._limits.hold_s)
             position = offset
             async with contextlib.aclosing(read_chunks(self._path_of(blob.sha256), offset)) as chunks:
                 async for chunk in chunks:
@@ -130,7 +143,7 @@ class Push:
             await self._bounded(call.done_writing())
             response = await self._bounded(call)
         except grpc.aio.AioRpcError as error:
-            raise self._link.refusal(error) from error
+            raise await self._reason(call, error) from error
         except asyncio.InvalidStateError:
             # The device ended the stream before all was written: its status says why.
             response = await self._early_answer(call)
@@ -143,7 +156,27 @@ class Push:
         try:
             return await self._bounded(call)
         except grpc.aio.AioRpcError as error:
-            raise self._link.refusal(error) from error
+            raise await self._reason(call, error) from error
+
+    async def _reason(self, call: UploadCall, error: grpc.aio.AioRpcError) -> EdgesweepError:
+        """Why the device ended an upload.
+
+        When it does so while a chunk is being written, grpc.aio puts "Internal error from Core" in the place of the
+        status that is just arriving. Most often the true one is there a moment later; where it is not, the next try
+        holds after its header, so that nothing is being written when the refusal comes.
+        """
+        for _ in range(_SETTLE_LOOKS):
+            if not _lost(error):
+                return self._link.refusal(error)
+            await asyncio.sleep(_SETTLE_S)
+            error = grpc.aio.AioRpcError(
+                await call.code(),
+                await call.initial_metadata(),
+                await call.trailing_metadata(),
+                details=await call.details(),
+            )
+        self._hold = True
+        return EdgesweepError("unreachable", "the device ended an upload, and its reason was lost on the way")
 
     async def _bounded(self, step: Awaitable[T]) -> T:
         """`step`, unless the device takes nothing for so long that the stream counts as broken."""
@@ -228,3 +261,8 @@ def _open_at(path: Path, offset: int) -> BinaryIO:
     file = path.open("rb")
     file.seek(offset)
     return file
+
+
+def _lost(error: grpc.aio.AioRpcError) -> bool:
+    """Whether grpc.aio itself wrote this status over the device's."""
+    return error.code() is grpc.StatusCode.INTERNAL and error.details() == "Internal error from Core"
