@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from typing import Any
 from edgesweep_proto.codec import from_json, to_json
 from edgesweep_proto.trial import Trial, TrialResult, TrialState
 
-from edgesweep_agent.durable import flush_folder, read_json, write_bytes, write_json
+from edgesweep_agent.durable import flush_folder, read_json, remove_tree, write_bytes, write_json
 
 #: Seconds for which an acknowledged trial's id is remembered, so that its resubmission is known for one.
 REMEMBER_S = 14 * 24 * 3600.0
@@ -205,14 +204,14 @@ class Journal:
                 self._load_open(folder)
             else:
                 # The agent went down between making the folder and writing the spec: nothing was promised yet.
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             self._set_aside(folder, f"trial folder {folder.name} is not readable: {error}")
 
     def _load_acknowledged(self, folder: Path) -> None:
         data = read_json(folder / "acknowledged.json")
         if time.time() - data["at"] > REMEMBER_S:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             return
         _keep_only(folder, "acknowledged.json")
         self._put(_entry_from(data, folder, TrialState.ACKNOWLEDGED, cursor=int(data["cursor"])))
@@ -323,6 +322,6 @@ def _keep_only(folder: Path, name: str) -> None:
         if path.name == name:
             continue
         if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(path)
         else:
             path.unlink()

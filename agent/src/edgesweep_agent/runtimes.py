@@ -8,7 +8,6 @@ import importlib.util
 import json
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from typing import Any
 from edgesweep_proto.codec import from_json, to_json, to_proto
 from edgesweep_proto.device import Runtime
 
-from edgesweep_agent.durable import read_json, write_json
+from edgesweep_agent.durable import read_json, remove_tree, write_json
 from edgesweep_agent.journal import store_stderr
 from edgesweep_agent.quiet import Quiet
 from edgesweep_agent.verdicts import signal_name
@@ -139,7 +138,7 @@ class RuntimeBook:
 
     async def _probe(self, interpreter: Interpreter) -> _Known:
         folder = self._state_dir / "probe"
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
         folder.mkdir()
         try:
             facts = await self._inspect(interpreter.python)
@@ -158,7 +157,7 @@ class RuntimeBook:
         except (WorkerStartError, ValueError) as error:
             runtime, path = _broken(str(error)), ()
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
         if runtime.fault:
             _log.warning("the runtime of %s cannot be used: %s", interpreter.python, runtime.fault)
         return _Known(interpreter, runtime, path, _fingerprint(interpreter.python, path, self._run_py))

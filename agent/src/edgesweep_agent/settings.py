@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,12 +66,16 @@ def parse_arguments(arguments: Sequence[str]) -> Settings:
 
 
 def _parser() -> argparse.ArgumentParser:
+    # A width of its own keeps argparse from loading shutil, which would stay in memory for good.
+    layout = functools.partial(argparse.HelpFormatter, width=100)
     parser = argparse.ArgumentParser(
-        prog="edgesweep-agent", description="Measures ONNX models on this board for Edgesweep controllers."
+        formatter_class=layout,
+        prog="edgesweep-agent",
+        description="Measures ONNX models on this board for Edgesweep controllers.",
     )
     parser.add_argument("--version", action="version", version=f"edgesweep-agent {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    serve = commands.add_parser("serve", help="serve controllers until told to stop")
+    serve = commands.add_parser("serve", formatter_class=layout, help="serve controllers until told to stop")
     serve.set_defaults(parser=serve)
     serve.add_argument("--listen", required=True, metavar="HOST:PORT", help="where to listen; port 0 takes a free one")
     serve.add_argument("--state-dir", required=True, type=Path, metavar="DIR", help="where models and results are kept")
@@ -114,7 +118,10 @@ def _interpreter(parser: argparse.ArgumentParser, text: str) -> Interpreter:
     name, separator, python = text.partition("=")
     if not separator or "/" in name:
         name, python = "", text
-    found = shutil.which(os.path.expanduser(python))  # noqa: PTH111 - the text may be a bare command
+    # Late: it pulls three compression libraries into a process that shall stay small.
+    from shutil import which
+
+    found = which(os.path.expanduser(python))  # noqa: PTH111 - the text may be a bare command
     if found is None:
         parser.error(f"--runtime: {python!r} is no program that can be run")
     return Interpreter(str(Path(found).absolute()), name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from edgesweep_proto.codec import to_json
 from edgesweep_proto.trial import Trial
 
 from edgesweep_agent.artifacts import BlobStore
+from edgesweep_agent.durable import remove_tree
 from edgesweep_agent.faults import Fault
 from edgesweep_agent.onnx_header import read_header
 
@@ -46,7 +46,7 @@ def stage(trial: Trial, blobs: BlobStore, folder: Path) -> Path:
     Raises:
         OSError: a blob is gone or the disk refuses.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     folder.mkdir()
     model = folder / "model.onnx"
     _link(blobs.path(trial.artifact.model.sha256), model)

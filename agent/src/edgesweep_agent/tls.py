@@ -54,7 +54,9 @@ def is_loopback(host: str) -> bool:
     Raises:
         OSError: the name does not resolve.
     """
-    found = {str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    # As bytes: for a text Python loads its tables of international names, a megabyte that would stay for good.
+    name = host.encode("ascii" if host.isascii() else "idna")
+    found = {str(info[4][0]) for info in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)}
     return all(address.startswith("127.") or address == "::1" for address in found)
 
 

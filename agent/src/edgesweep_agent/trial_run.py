@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +13,7 @@ from edgesweep_proto.trial import Stage, Trial, TrialOutcome, TrialResult, Trial
 
 from edgesweep_agent.artifacts import BlobStore
 from edgesweep_agent.clock import boot_id, start_ticks
+from edgesweep_agent.durable import remove_tree
 from edgesweep_agent.findings import Findings
 from edgesweep_agent.journal import Entry, Journal, Running, store_stderr
 from edgesweep_agent.oom import oom_count
@@ -126,7 +126,7 @@ class TrialRun:
             )
         finally:
             self._quiet.set_timing(timing=False)
-            shutil.rmtree(work, ignore_errors=True)
+            remove_tree(work)
         result = judge(findings, ending, store_stderr(entry.folder), oom_before, oom_count(self._sysroot))
         if result.samples is not None:
             _flush(samples_path)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import shutil
 from pathlib import Path
 
-from edgesweep_agent.durable import flush_folder, write_bytes
+from edgesweep_agent.durable import flush_folder, remove_tree, write_bytes
 
 _PACKAGE = "edgesweep_worker"
 
@@ -43,7 +42,7 @@ def install_worker(state_dir: Path) -> Path:
         _write(folder, content)
     for other in folder.parent.iterdir():
         if other != folder:
-            shutil.rmtree(other, ignore_errors=True)
+            remove_tree(other)
     return folder / "run.py"
 
 
@@ -73,11 +72,11 @@ def _digest(content: dict[str, bytes]) -> str:
 
 def _write(folder: Path, content: dict[str, bytes]) -> None:
     beside = folder.with_name(f"{folder.name}.new-{os.getpid()}")
-    shutil.rmtree(beside, ignore_errors=True)
+    remove_tree(beside)
     for name, data in content.items():
         path = beside / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, data, flush=False)
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     beside.replace(folder)
     flush_folder(folder.parent)
