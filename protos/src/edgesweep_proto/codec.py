@@ -55,7 +55,7 @@ _ENUM_PREFIX: dict[type[trial.WireEnum], str] = {
 
 
 @functools.cache
-def _hints(cls: type[Any]) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
@@ -82,10 +82,8 @@ def enum_from_proto(cls: type[T], number: int) -> T:
     """The word for `number`; a number that only a newer peer knows becomes UNKNOWN."""
     enum = getattr(trial_pb2, cls.__name__)
     prefix = _ENUM_PREFIX[typing.cast("type[trial.WireEnum]", cls)]
-    if number == 0 or number not in enum.values():
-        name = "UNKNOWN"
-    else:
-        name = enum.Name(number).removeprefix(f"{prefix}_")
+    known = number != 0 and number in enum.values()
+    name = enum.Name(number).removeprefix(f"{prefix}_") if known else "UNKNOWN"
     return typing.cast("T", getattr(cls, name))
 
 

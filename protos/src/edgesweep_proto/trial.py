@@ -9,7 +9,7 @@ from edgesweep_proto.blob import Blob, Manifest, Tensor
 from edgesweep_proto.device import Reading
 
 
-class WireEnum(str, Enum):
+class WireEnum(str, Enum):  # noqa: UP042 - StrEnum is new in Python 3.11
     """An enum that is its own word in JSON; `UNKNOWN` stands for what a newer peer may send."""
 
     def __str__(self) -> str:

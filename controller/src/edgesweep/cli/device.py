@@ -54,7 +54,9 @@ def list_devices(settings: Settings, *, output: str) -> None:
     home = find_home()
     entries = load_inventory(home.inventory).devices
     if output == "json":
-        rows = [{"name": e.name, "address": e.address, "labels": dict(e.labels), "insecure": e.insecure} for e in entries]
+        rows = [
+            {"name": e.name, "address": e.address, "labels": dict(e.labels), "insecure": e.insecure} for e in entries
+        ]
         print_json({"schema_version": 1, "devices": rows})
     elif output == "name":
         for entry in entries:

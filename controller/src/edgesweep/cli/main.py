@@ -32,7 +32,9 @@ Examples:
 """
 
 
-@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "EDGESWEEP"})
+@click.group(
+    epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "EDGESWEEP"}
+)
 @click.version_option(edgesweep.__version__, prog_name="edgesweep")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for everything.")

@@ -13,7 +13,9 @@ def model() -> None:
 
 
 @model.command("list")
-@click.option("-o", "output", type=click.Choice(["table", "json", "name"]), default="table", show_default=True, help="Form.")
+@click.option(
+    "-o", "output", type=click.Choice(["table", "json", "name"]), default="table", show_default=True, help="Form."
+)
 @pass_settings
 def list_models(settings: Settings, *, output: str) -> None:
     """List the models of the zoo with their dynamic dimensions and the sizes each may take."""
@@ -38,7 +40,7 @@ def list_models(settings: Settings, *, output: str) -> None:
         table = Table("model", "what it is", "dynamic dimensions (sizes)")
         for name, entry in ZOO.items():
             sizes = (
-                f"{dim} {'–'.join(map(str, entry.facts.ranges.get(dim, ('any',))))}" for dim in entry.facts.dimensions
+                f"{dim} {' to '.join(map(str, entry.facts.ranges.get(dim, ('any',))))}" for dim in entry.facts.dimensions
             )
             table.add_row(name, entry.summary, ", ".join(sizes))
         settings.console().print(table)

@@ -21,12 +21,15 @@ def check(*, path: Path) -> None:
     from edgesweep.plan.load import load_plan
 
     loaded = load_plan(path)
-    click.echo(f"{path} is valid: {loaded.plan.name}, {len(loaded.plan.models)} models. Next: edgesweep run {path} -n", err=True)
+    click.echo(
+        f"{path} is valid: {loaded.plan.name}, {len(loaded.plan.models)} models. Next: edgesweep run {path} -n",
+        err=True,
+    )
 
 
 @plan.command("schema")
 def schema() -> None:
     """Print the JSON Schema of plan files, for editors."""
-    from edgesweep.plan.schema import json_schema
+    from edgesweep.plan.load import json_schema
 
     print_json(json_schema())

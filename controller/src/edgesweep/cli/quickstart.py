@@ -51,16 +51,16 @@ def quickstart(
     started = time.monotonic()
     home = find_home()
     loaded = None if resume else _built_in_plan()
-    request = RunRequest(
-        loaded, resume, expression, output, progress, resume_command="edgesweep quickstart --resume"
-    )
+    request = RunRequest(loaded, resume, expression, output, progress, resume_command="edgesweep quickstart --resume")
     code = run_to_exit_code(settings, home, request, lambda: _agent_beside(home))
     if code >= 128:  # noqa: PLR2004 - ended by a signal; the resume line is printed
         return code
     with contextlib.closing(open_store(home)) as store:
         view = store.load_run(store.find_run(resume or "latest"))
     size = write_html(view, report_path)
-    click.echo(f"report: {report_path.absolute()} ({size / 1024:.0f} KiB), after {time.monotonic() - started:.0f} s", err=True)
+    click.echo(
+        f"report: {report_path.absolute()} ({size / 1024:.0f} KiB), after {time.monotonic() - started:.0f} s", err=True
+    )
     click.echo("next:", err=True)
     for line in (
         "edgesweep report latest -o md        the same as Markdown; json and csv too",
@@ -83,9 +83,10 @@ async def _agent_beside(home: Home) -> AsyncIterator[None]:
     """An agent of our own on loopback with its own certificate, in the inventory under `DEVICE`."""
     from edgesweep.fleet.inventory import entry_of, load_inventory, save_inventory
     from edgesweep.fleet.local_agent import LocalAgent
-    from edgesweep.fleet.pki import device_tls_dir, ensure_ca, issue_device
+    from edgesweep.fleet.pki import device_tls_dir, ensure_ca, issue_controller, issue_device
 
-    ensure_ca(home.pki)
+    if ensure_ca(home.pki):
+        issue_controller(home.pki)
     tls_dir = device_tls_dir(home.pki, DEVICE)
     if not (tls_dir / "cert.pem").exists():
         tls_dir = issue_device(home.pki, DEVICE)

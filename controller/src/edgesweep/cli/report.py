@@ -52,7 +52,9 @@ def report(settings: Settings, *, run: str, output: str, path: Path | None) -> N
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise EdgesweepError("usage", f"cannot write {path}: {error.strerror}", remedy="give another --output") from error
+        raise EdgesweepError(
+            "usage", f"cannot write {path}: {error.strerror}", remedy="give another --output"
+        ) from error
     click.echo(f"wrote {path.absolute()}", err=True)
 
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 @click.option("--resume", metavar="RUN", default="", help="Finish a run that was cut short; takes no plan.")
 @click.option("-n", "--dry-run", is_flag=True, help="Show the cells that the plan expands to, and run nothing.")
 @click.option("-k", "expression", default="", metavar="EXPR", help="Only cells whose name matches, as in pytest.")
-@click.option("-o", "output", type=click.Choice(RUN_OUTPUTS), default="table", show_default=True, help="Form on stdout.")
+@click.option(
+    "-o", "output", type=click.Choice(RUN_OUTPUTS), default="table", show_default=True, help="Form on stdout."
+)
 @click.option(
     "--patience",
     type=click.FloatRange(min=0),
@@ -72,13 +74,15 @@ def _dry_run(settings: Settings, request: RunRequest) -> int:
 
     prepared = run_until_stopped(plan())
     if request.output == "json":
-        print_json({
-            "schema_version": 1,
-            "name": prepared.run.name,
-            "plan_digest": prepared.run.plan_digest,
-            "cells": [cell.name for cell in prepared.cells],
-            "unplanned": dict(prepared.unplanned),
-        })
+        print_json(
+            {
+                "schema_version": 1,
+                "name": prepared.run.name,
+                "plan_digest": prepared.run.plan_digest,
+                "cells": [cell.name for cell in prepared.cells],
+                "unplanned": dict(prepared.unplanned),
+            }
+        )
         return 0
     console = settings.console()
     for cell in prepared.cells:

@@ -62,6 +62,7 @@ def run_to_exit_code(
 
     `surroundings` is entered before the devices are asked and left, whatever happens, when the run is over.
     """
+    from edgesweep.sweep.history import previous_outcomes
     from edgesweep.sweep.run_verdict import judge_run
 
     with contextlib.closing(open_store(home)) as store:
@@ -80,7 +81,7 @@ def run_to_exit_code(
                 click.echo(f"interrupted; everything finished is kept. Next: {resume}", err=True)
             return stopped.exit_code
         view = store.load_run(run_id)
-        previous = store.previous_outcomes(run_id)
+        previous = previous_outcomes(store, view)
         show_run(settings, view, request.output)
         verdict = judge_run(view, fail_on, previous=previous)
         for reason in verdict.reasons:

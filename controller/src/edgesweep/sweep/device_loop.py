@@ -168,12 +168,11 @@ class DeviceLoop:
                 tasks.create_task(self._renew(client, lease, events)),
                 tasks.create_task(self._telemetry(client)),
             ]
+            failure: EdgesweepError | None = None
             try:
                 await self._drive(client, lease, pending, events)
             except EdgesweepError as error:
                 failure = error
-            else:
-                failure = None
             for helper in helpers:
                 helper.cancel()
         if failure is not None:

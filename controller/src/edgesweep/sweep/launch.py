@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import getpass
 import os
 import platform
@@ -85,20 +85,25 @@ def host_facts() -> dict[str, Any]:
 
 def open_exports(home: Home, plan: PlanFile) -> ExportService:
     """The export service for a plan, with its limits; to be entered as an async context."""
-    limits = {"timeout_s": plan.export.timeout_s} if plan.export.timeout_s else {}
-    return ExportService(home.exports, memory_bytes=plan.export.memory_bytes, **limits)
+    return ExportService(home.exports, timeout_s=plan.export.timeout_s, memory_bytes=plan.export.memory_bytes)
 
 
 async def describe_members(
     entries: Sequence[DeviceEntry], open_client: Callable[[DeviceEntry], DeviceClient]
 ) -> tuple[tuple[Member, ...], tuple[DeviceRecord, ...]]:
-    """Asks every device what it is, all at once; one that does not answer becomes a member with a fault."""
+    """Asks every device what it is, all at once; one that does not answer becomes a member with a fault.
+
+    Raises:
+        EdgesweepError: `certificate_unusable` when it is this controller that cannot ask anybody.
+    """
 
     async def ask(entry: DeviceEntry) -> tuple[Member, DeviceRecord]:
         try:
             async with open_client(entry) as client:
                 found = await client.describe()
         except EdgesweepError as error:
+            if error.code == "certificate_unusable":
+                raise
             return Member(entry, fault=error), DeviceRecord(entry.name, entry.address, dict(entry.labels), None)
         record = DeviceRecord(
             entry.name, entry.address, dict(entry.labels), found.device, found.runtimes, found.reading, found.colocated
@@ -143,7 +148,7 @@ async def prepare(home: Home, loaded: LoadedPlan, exports: ExportService, *, exp
         describe_members(entries, client_opener(home)), facts_of_models(sources, exports)
     )
     choices = [DeviceChoice(record.name, record.labels, record.runtimes) for record in devices]
-    today = datetime.datetime.now(tz=datetime.UTC).date()
+    today = dt.datetime.now(tz=dt.UTC).date()
     expansion = expand(plan, sources, facts, choices, today=today)
     cells = tuple(select(expansion.cells, expression)) if expression else expansion.cells
     if not cells:
@@ -154,7 +159,7 @@ async def prepare(home: Home, loaded: LoadedPlan, exports: ExportService, *, exp
 def new_run(loaded: LoadedPlan) -> RunRecord:
     """A fresh run of a plan; its id sorts by time and names the plan."""
     now = time.time()
-    stamp = datetime.datetime.fromtimestamp(now, tz=datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    stamp = dt.datetime.fromtimestamp(now, tz=dt.UTC).strftime("%Y%m%d-%H%M%S")
     return RunRecord(
         id=f"{stamp}-{loaded.plan.name}-{secrets.token_hex(2)}",
         name=loaded.plan.name,

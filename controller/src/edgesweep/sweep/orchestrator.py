@@ -107,7 +107,10 @@ class Sweep:
             SweepStarted(
                 self._run.id,
                 self._run.name,
-                {member.entry.name: sum(cell.device == member.entry.name for cell in cells) for member in self._members},
+                {
+                    member.entry.name: sum(cell.device == member.entry.name for cell in cells)
+                    for member in self._members
+                },
                 len(jobs),
                 tuple(member.entry.name for member in self._members if member.colocated),
             )
@@ -187,4 +190,3 @@ class Sweep:
         return SweepFinished(
             self._run.id, self._ledger.outcomes, time.monotonic() - started, complete=complete and not lost
         )
-

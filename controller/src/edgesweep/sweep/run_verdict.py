@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from edgesweep.errors import ExitCode
+from edgesweep.errors import CATALOGUE, ExitCode
 from edgesweep.store.records import CellRecord, Outcome, RunView, Verdict
 
 #: Causes that lie in the plan's own model, not in a way of exporting it.
@@ -49,7 +49,10 @@ def judge_run(view: RunView, fail_on: Collection[str], *, previous: Mapping[str,
     lost = sum(is_incomplete(record) for record in view.cells)
     code = ExitCode.OK
     if lost:
-        code = ExitCode.LAB
+        # Certificates do not mend themselves: told apart from a board that is merely away.
+        causes = {end.cause for _, end in ends if end.outcome is Outcome.LOST}
+        refused = {cause for cause in causes if CATALOGUE[cause].exit_code is ExitCode.CREDENTIALS}
+        code = ExitCode.CREDENTIALS if refused else ExitCode.LAB
         reasons.append(f"{lost} cell{'s were' if lost > 1 else ' was'} lost to lab trouble")
     if any(count for count, _ in findings):
         code = ExitCode.FINDING

@@ -71,7 +71,12 @@ def group_cells(cells: Iterable[Cell], exports: Mapping[str, ExportResult]) -> l
         )
         grouped.setdefault(identity, []).append(cell)
     return [
-        Group(members[0], tuple(members[1:]), exports[variant_key(members[0])], exports[variant_key(members[0])].payloads[members[0].shape.slug])
+        Group(
+            members[0],
+            tuple(members[1:]),
+            exports[variant_key(members[0])],
+            exports[variant_key(members[0])].payloads[members[0].shape.slug],
+        )
         for members in grouped.values()
     ]
 
@@ -106,7 +111,9 @@ def is_settled(trials: Sequence[TrialRecord], planned: int) -> bool:
     return all(next_attempt(trials, round_no) is None for round_no in range(planned))
 
 
-def schedule(groups: Sequence[Group], trials: Mapping[str, Sequence[TrialRecord]], planned: int, seed: str) -> list[PlannedTrial]:
+def schedule(
+    groups: Sequence[Group], trials: Mapping[str, Sequence[TrialRecord]], planned: int, seed: str
+) -> list[PlannedTrial]:
     """The trials still to run, round after round, the cells of each round shuffled by the run's seed.
 
     Spreading a cell's processes over the run samples the device's slow drift, and a crash costs a round instead
@@ -144,8 +151,12 @@ def build_trial(planned: PlannedTrial, run_id: str, preset: Preset) -> Trial:
         references=payload.references,
         tolerance=export.tolerance,
         runtime_id=cell.runtime,
-        providers=tuple(Provider(full_name(name), dict(cell.provider_options.get(name, {}))) for name in cell.providers),
-        session=SessionOptions(intra_op_threads=cell.session.threads, graph_optimization=cell.session.graph_optimization),
+        providers=tuple(
+            Provider(full_name(name), dict(cell.provider_options.get(name, {}))) for name in cell.providers
+        ),
+        session=SessionOptions(
+            intra_op_threads=cell.session.threads, graph_optimization=cell.session.graph_optimization
+        ),
         protocol=preset.protocol_for(cell.session),
         deadlines_s=dict(preset.deadlines_s),
     )
