@@ -14,24 +14,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SAFE_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LITTLE_ENDIAN = np.dtype("<i8")
 _ROWS_PER_GROUP = 250_000
-_SCHEMA = pa.schema(
-    [
-        pa.field("trial_id", pa.string()),
-        pa.field("cell", pa.string()),
-        pa.field("phase", pa.string()),
-        pa.field("index", pa.int64()),
-        pa.field("ns", pa.int64()),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +72,8 @@ class SampleFiles:
         packed = self.packed(run_id)
         if not packed.exists():
             return None
+        import pyarrow.parquet as pq  # heavy, and not needed while a run goes on
+
         table = pq.read_table(packed, columns=["ns"], filters=[("trial_id", "=", key.trial_id)])
         return table.column("ns").to_numpy() if table.num_rows else None
 
@@ -88,12 +83,14 @@ class SampleFiles:
         A trial of a resumed run whose samples are packed already is taken over from the old file. Columns: trial_id,
         cell, phase (`warmup` or `measured`), index (from 0 within the trial), ns.
         """
+        import pyarrow.parquet as pq
+
         packed = self.packed(run_id)
         packed.parent.mkdir(parents=True, exist_ok=True)
         temporary = packed.with_name(f".{packed.name}-{uuid.uuid4().hex}")
         singles: set[Path] = set()
         try:
-            with pq.ParquetWriter(temporary, _SCHEMA, compression="zstd") as writer:
+            with pq.ParquetWriter(temporary, _schema(), compression="zstd") as writer:
                 for group in _grouped(self._tables(run_id, keys, singles)):
                     writer.write_table(group)
             _sync(temporary)
@@ -113,6 +110,9 @@ class SampleFiles:
         return self._root / _safe(run_id) / f"{digest}.i64"
 
     def _tables(self, run_id: str, keys: Iterable[SampleKey], singles: set[Path]) -> Iterator[pa.Table]:
+        import pyarrow as pa
+
+        schema = _schema()
         for key in keys:
             times = self.read(run_id, key)
             if times is None:
@@ -128,7 +128,7 @@ class SampleFiles:
                     pa.array(np.arange(count)),
                     pa.array(times),
                 ],
-                schema=_SCHEMA,
+                schema=schema,
             )
 
     def _remove_singles(self, run_id: str, singles: Iterable[Path]) -> None:
@@ -139,6 +139,14 @@ class SampleFiles:
             folder.rmdir()
 
 
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        {"trial_id": pa.string(), "cell": pa.string(), "phase": pa.string(), "index": pa.int64(), "ns": pa.int64()}
+    )
+
+
 def _safe(run_id: str) -> str:
     if not _SAFE_RUN.fullmatch(run_id):
         raise ValueError(f"a run id is also a file name, which {run_id!r} cannot be")
@@ -147,6 +155,8 @@ def _safe(run_id: str) -> str:
 
 def _grouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Joins small tables into row groups that a reader can skip by their statistics."""
+    import pyarrow as pa
+
     waiting: list[pa.Table] = []
     rows = 0
     for table in tables:
