@@ -8,7 +8,6 @@ round-trip property tests fail when it is added to one side only (docs/adr/0001)
 from __future__ import annotations
 
 import dataclasses
-import functools
 import types
 import typing
 from typing import Any, TypeVar
@@ -54,9 +53,17 @@ _ENUM_PREFIX: dict[type[trial.WireEnum], str] = {
 }
 
 
-@functools.cache
+_HINTS: dict[Any, dict[str, Any]] = {}
+
+
 def _hints(cls: Any) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+    if cls not in _HINTS:
+        _HINTS[cls] = typing.get_type_hints(cls)
+    return _HINTS[cls]
+
+
+def _is_domain(kind: Any) -> bool:
+    return dataclasses.is_dataclass(kind)
 
 
 def _strip_optional(hint: Any) -> Any:
@@ -127,11 +134,11 @@ def from_proto(cls: type[T], message: Any) -> T:
         raw = getattr(message, name)
         if typing.get_origin(kind) is tuple:
             part = typing.get_args(kind)[0]
-            values[name] = tuple(from_proto(part, item) if dataclasses.is_dataclass(part) else item for item in raw)
+            values[name] = tuple(from_proto(part, item) if _is_domain(part) else item for item in raw)
         elif typing.get_origin(kind) is dict:
             values[name] = dict(raw)
-        elif dataclasses.is_dataclass(kind):
-            values[name] = from_proto(typing.cast("type[Any]", kind), raw)
+        elif _is_domain(kind):
+            values[name] = from_proto(kind, raw)
         elif isinstance(kind, type) and issubclass(kind, trial.WireEnum):
             values[name] = enum_from_proto(kind, raw)
         else:
