@@ -56,6 +56,8 @@ def canonicalise(source: Path, folder: Path) -> Canonical:
         for name in _STRIPPED:
             if name in message.DESCRIPTOR.fields_by_name:
                 message.ClearField(name)
+    _sort_by_name(model.graph.initializer)
+    _sort_by_name(model.graph.value_info)
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString(deterministic=True))
     return Canonical(path, model, external, graph_hash_of(model), original)
@@ -145,6 +147,13 @@ def _place_weights(model: onnx.ModelProto, origin: Path, folder: Path) -> tuple[
             tensor.ClearField("external_data")
             tensor.ClearField("data_location")
     return tuple(placed.values())
+
+
+def _sort_by_name(entries: Any) -> None:
+    """Order what has no order of its own: the exporters' order depends on the way that they took to the graph."""
+    ordered = sorted(entries, key=lambda entry: entry.name)
+    del entries[:]
+    entries.extend(ordered)
 
 
 def _size(tensor: onnx.TensorProto, origin: Path) -> int:
