@@ -107,6 +107,21 @@ def test_anchors_and_merges_are_read_and_located(read: Read) -> None:
         "plan.yaml:5:23: models[0].export.axes: the axes profile 'a+a' names a dimension twice",
         "plan.yaml:5:23: models[1].export.axes: the axes profile 'a+a' names a dimension twice",
     ]
+    with pytest.raises(EdgesweepError) as caught:
+        read(text.replace("opsets: 18", "axes: b+b"))
+    assert caught.value.message == (
+        "plan.yaml:8:28: models[1].export.axes: the axes profile 'b+b' names a dimension twice"
+    )
+
+
+def test_what_is_listed_twice_counts_once(read: Read) -> None:
+    plan = read(
+        "version: 1\nmodels: [{zoo: detector}]\nexport: {opsets: [18, '17..18', 17], axes: [full, full]}\n"
+        "devices: [b, a, b]\nruntimes: [r2, r1, r2]\nshapes: [{batch: 4}, example, {batch: 4}]\n"
+    ).plan
+    assert (plan.export.opsets, plan.export.axes) == ((18, 17), ("full",))
+    assert (plan.devices, plan.runtimes) == (("b", "a"), ("r2", "r1"))
+    assert plan.shapes == ({"batch": 4}, "example")
 
 
 @pytest.mark.parametrize(
