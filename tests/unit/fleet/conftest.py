@@ -42,6 +42,7 @@ QUICK = LinkTimings(
     max_backoff_ms=200,
     connect_s=5.0,
     call_s=5.0,
+    describe_s=60.0,
     stall_s=5.0,
 )
 IMPATIENT = TransferLimits(tries=3, pause_s=0.01, longest_pause_s=0.02, stall_s=5.0, busy_wait_s=30.0, hold_s=0.3)
@@ -212,6 +213,7 @@ class Board:
     artifacts: Artifacts = field(default_factory=Artifacts)
     trials: Trials = field(default_factory=Trials)
     address: str = ""
+    server: grpc.aio.Server | None = None
 
     def entry(self, name: str = "pi-1", *, insecure: bool = False) -> DeviceEntry:
         return DeviceEntry(name, self.address, {}, insecure)
@@ -235,6 +237,7 @@ class Board:
             credentials = grpc.ssl_server_credentials([(key, cert)], authority, require_client_auth=True)
             port = server.add_secure_port(address, credentials)
         await server.start()
+        self.server = server
         stack.push_async_callback(server.stop, None)
         self.address = f"127.0.0.1:{port}"
 

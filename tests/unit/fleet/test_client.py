@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from edgesweep.errors import EdgesweepError, ExitCode
+from edgesweep.fleet.channel import LinkTimings
+from edgesweep.fleet.client import DeviceClient
 from edgesweep.fleet.description import host_boot_id, is_colocated
 from edgesweep_proto.blob import Blob, Manifest
 from edgesweep_proto.codec import from_proto
@@ -80,6 +83,24 @@ async def test_an_idempotent_call_is_sent_again_by_itself(client, board):
     board.devices.fails_first = 2
     assert (await client.describe()).device.name == "pi-1"
     assert len(board.devices.asked) == 3
+
+
+async def test_a_device_that_comes_back_is_found_again(client, board, lab, start_board):
+    await client.describe()
+    await board.server.stop(None)
+    back = await start_board(lab.device, board.address)
+    assert (await client.describe()).device.name == "pi-1"
+    assert len(back.devices.asked) == 1
+
+
+async def test_one_that_does_not_come_back_is_unreachable(board, lab):
+    timings = replace(LinkTimings(), call_s=0.5)
+    async with DeviceClient(board.entry(), lab.controller, controller_version="0.1.0", timings=timings) as client:
+        await client.describe()
+        await board.server.stop(None)
+        with pytest.raises(EdgesweepError, match="does not answer") as caught:
+            await client.list_leases()
+    assert caught.value.code == "unreachable"
 
 
 async def test_a_lease_is_taken_kept_and_given_back(client, board):

@@ -195,6 +195,8 @@ def test_an_identity_is_checked_before_it_is_used(lab, other_lab, tmp_path):
     with pytest.raises(EdgesweepError, match=r"valid only from .* this host's clock says") as caught:
         load_identity(pki.issue_controller(lab.pki_dir, "early", validity=FUTURE))
     assert caught.value.remedy == "set this host's clock"
+    with pytest.raises(EdgesweepError, match="is a device's certificate, not a controller's"):
+        load_identity(lab.device)
     mixed = pki.issue_controller(lab.pki_dir, "mixed")
     (mixed / "ca.pem").write_bytes((other_lab.controller / "ca.pem").read_bytes())
     with pytest.raises(EdgesweepError, match="was not issued by the authority in"):

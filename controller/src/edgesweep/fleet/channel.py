@@ -32,7 +32,8 @@ class LinkTimings:
     """How patient a link is. Milliseconds as gRPC wants them, seconds (`_s`) for our own deadlines.
 
     A hung agent is noticed after `keepalive_time_ms + ping_timeout_ms` at the latest. The HTTP/2 ping timeout rules over
-    the keepalive timeout, and below 10 s a slow link full of upload would look dead.
+    the keepalive timeout, and below 10 s a slow link full of upload would look dead. `describe_s` is longer than
+    `call_s`, because an agent that has just started probes its runtimes before it answers.
     """
 
     keepalive_time_ms: int = 10_000
@@ -43,6 +44,7 @@ class LinkTimings:
     max_backoff_ms: int = 3_000
     connect_s: float = 10.0
     call_s: float = 20.0
+    describe_s: float = 120.0
     stall_s: float = 60.0
 
 

@@ -116,7 +116,7 @@ class DeviceClient:
             EdgesweepError: `protocol_mismatch` with the command that mends it.
         """
         request = device_pb2.DescribeRequest(controller_version=self._version, protocol_version=PROTOCOL_VERSION)
-        response = await self._unary(self._calls.devices.Describe, request)
+        response = await self._unary(self._calls.devices.Describe, request, within_s=self._timings.describe_s)
         device = from_proto(Device, response.device)
         if device.protocol_version != PROTOCOL_VERSION:
             raise EdgesweepError(
@@ -223,10 +223,10 @@ class DeviceClient:
             raise RuntimeError("DeviceClient is used outside of its context")
         return self._stubs
 
-    async def _unary(self, method: Callable[..., Awaitable[T]], request: Any) -> T:
+    async def _unary(self, method: Callable[..., Awaitable[T]], request: Any, *, within_s: float | None = None) -> T:
         await self._connect()
         try:
-            return await method(request, timeout=self._timings.call_s, wait_for_ready=True)
+            return await method(request, timeout=within_s or self._timings.call_s, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
             raise await self._reason(error) from error
 

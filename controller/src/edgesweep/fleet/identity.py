@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from edgesweep.errors import EdgesweepError
 
@@ -51,6 +52,12 @@ def load_identity(folder: Path) -> Identity:
     authority, certificate = (_load(folder / name, texts[name]) for name in ("ca.pem", "cert.pem"))
     _check_dates(folder / "ca.pem", authority)
     _check_dates(folder / "cert.pem", certificate)
+    if not _may_dial(certificate):
+        raise EdgesweepError(
+            "certificate_unusable",
+            f"{folder / 'cert.pem'} is a device's certificate, not a controller's",
+            remedy="issue a controller certificate with `edgesweep pki init`",
+        )
     try:
         certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature) as error:
@@ -75,6 +82,14 @@ def _load(path: Path, text: bytes) -> x509.Certificate:
         return x509.load_pem_x509_certificate(text)
     except ValueError as error:
         raise EdgesweepError("certificate_unusable", f"{path} holds no certificate") from error
+
+
+def _may_dial(certificate: x509.Certificate) -> bool:
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    return ExtendedKeyUsageOID.CLIENT_AUTH in usage
 
 
 def _check_dates(path: Path, certificate: x509.Certificate) -> None:
