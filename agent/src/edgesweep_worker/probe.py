@@ -10,6 +10,7 @@ import statistics
 import sys
 import tempfile
 import time
+import warnings
 from typing import Any, Callable
 
 from edgesweep_worker import null_model, process
@@ -112,7 +113,10 @@ def _in_child(try_it: Callable[[], tuple[int, str]]) -> tuple[int, str]:
     parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
-    child = os.fork()
+    with warnings.catch_warnings():
+        # 3.12 warns of any thread; the only ones here are idle pools of libraries that handle a fork themselves.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         _child(writer, parent, try_it)
     os.close(writer)

@@ -76,11 +76,8 @@ class _Trial:
         self.session_s = time.perf_counter() - started
         self.memory = [self.meter.peak("session_peak")]
         self._tell_memory()
-        started_threads = _thread_count() - threads + 1
         self._tell_session(self.job.protocol.io_mode)
-        cpu_only = [name for name, _ in self.chain] == [session.CPU]
-        if cpu_only and self.job.session.inter_op_threads == 1 and started_threads != options.intra_op_num_threads:
-            self.pipe.tag(f"threads_started:{started_threads}")
+        self._tag_threads(_thread_count() - threads, options.intra_op_num_threads, session.CPU)
         inputs.check_inputs(self.arrays, self.session)
 
     def _first_run(self) -> None:
@@ -235,6 +232,16 @@ class _Trial:
 
         references = compare.load_references(self.job.references)
         return compare.compare_outputs(outputs, references, self.job.tolerance)
+
+    def _tag_threads(self, started: int, asked: int, cpu: str) -> None:
+        """Tag threads that were not asked for: the caller works too, so a pool of n starts n - 1 of them."""
+        if self.job.session.inter_op_threads > 1:
+            return
+        if [name for name, _ in self.chain] == [cpu]:
+            if started + 1 != asked:
+                self.pipe.tag(f"threads_started:{started + 1}")
+        elif started + 1 > asked:
+            self.pipe.tag(f"provider_threads:{started + 1 - asked}")
 
     def _tell_memory(self) -> None:
         if self.meter.available:

@@ -1,0 +1,113 @@
+"""The same worker under other interpreters and onnxruntimes.
+
+EDGESWEEP_TEST_RUNTIMES lists interpreters, separated like PATH, e.g. /opt/ort-1.19/bin/python:/opt/openvino/bin/python.
+Models are made here; the interpreters need numpy and an onnxruntime, nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+np = pytest.importorskip("numpy")
+onnx = pytest.importorskip("onnx")
+helper = onnx.helper
+
+OPENVINO = "OpenVINOExecutionProvider"
+LISTED = [path for path in os.environ.get("EDGESWEEP_TEST_RUNTIMES", "").split(os.pathsep) if path]
+NO_RUNTIME = pytest.param("", marks=pytest.mark.skip(reason="EDGESWEEP_TEST_RUNTIMES lists no interpreter"))
+
+
+@pytest.fixture(params=LISTED or [NO_RUNTIME])
+def interpreter(request):
+    return request.param
+
+
+@pytest.fixture
+def runtime(workshop, interpreter, tmp_path):
+    return workshop.run({"kind": "probe", "scratch_dir": str(tmp_path)}, interpreter).end["runtime"]
+
+
+@pytest.fixture
+def openvino(interpreter, runtime):
+    if OPENVINO not in runtime["listed_providers"]:
+        pytest.skip("this runtime has no OpenVINO")
+    return interpreter
+
+
+def test_a_trial_passes_with_every_fact(workshop, bench, interpreter, runtime):
+    assert runtime["fault"] == ""
+    ended = workshop.run(bench.good_job(), interpreter)
+    assert ended.verdict == ("pass", "placement", ""), ended.end
+    assert ended.facts["session"]["runtime_version"] == runtime["version"]
+    assert {"cold_start", "memory", "numerics", "accounting", "samples", "placement"} <= set(ended.facts)
+    assert ended.facts["placement"]["shares"][0]["nodes"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("opset", "ir", "cause", "tags"),
+    [
+        (999, 7, "opset_unsupported", []),
+        (13, 99, "ir_unsupported", []),
+        (999, 99, "opset_unsupported", ["also:ir_unsupported"]),
+    ],
+)
+def test_too_new_is_told_by_opset_and_ir(workshop, bench, interpreter, opset, ir, cause, tags):
+    model = bench.affine(opset, ir)
+    ended = workshop.run(bench.job(model.path, {"x": model.x}), interpreter)
+    assert (ended.end["cause"], ended.tags) == (cause, tags)
+
+
+def test_files_that_are_not_whole(workshop, bench, interpreter):
+    model = bench.affine()
+    model.path.write_bytes(model.path.read_bytes()[:-20])
+    ended = workshop.run(bench.job(model.path, {"x": model.x}), interpreter)
+    assert ended.verdict == ("failed", "load", "invalid_model_file")
+
+
+def test_external_data_that_is_missing(workshop, bench, interpreter):
+    tensor = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[4])
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    path = bench.save("external", [helper.make_node("Add", ["x", "w"], ["y"])], {"x": [4]}, {"y": [4]}, [tensor])
+    ended = workshop.run(bench.job(path, {"x": np.ones(4, dtype=np.float32)}), interpreter)
+    assert ended.verdict == ("failed", "load", "external_data_missing")
+
+
+def test_openvino_runs_and_is_probed_as_running(workshop, bench, openvino, runtime):
+    assert next(item for item in runtime["providers"] if item["name"] == OPENVINO)["nodes"] >= 1
+    model = bench.affine()
+    ended = workshop.run(bench.job(model.path, {"x": model.x}, {"y": model.y}, providers=[OPENVINO]), openvino)
+    assert ended.verdict == ("pass", "placement", ""), ended.end
+    nodes = {share["provider"]: share["nodes"] for share in ended.facts["placement"]["shares"]}
+    assert nodes[OPENVINO] >= 1
+    assert nodes["CPUExecutionProvider"] == 0
+    assert "partial" not in ended.tags
+
+
+def test_some_nodes_elsewhere_are_told_as_partial(workshop, bench, openvino):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("Hardmax", ["a"], ["b"]),
+        helper.make_node("Relu", ["b"], ["y"]),
+    ]
+    weights = onnx.numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")
+    path = bench.save("split", nodes, {"x": [1, 4]}, {"y": [1, 4]}, [weights])
+    x = np.array([[1, 5, 2, 3]], dtype=np.float32)
+    reference = {"y": np.array([[0, 1, 0, 0]], dtype=np.float32)}
+    ended = workshop.run(bench.job(path, {"x": x}, reference, providers=[OPENVINO]), openvino)
+    assert ended.verdict == ("pass", "placement", ""), ended.end
+    assert "partial" in ended.tags
+    found = {share["provider"]: share for share in ended.facts["placement"]["shares"]}
+    assert found[OPENVINO]["nodes"] >= 1
+    assert found["CPUExecutionProvider"]["nodes"] >= 1
+    assert sum(share["time_share"] for share in found.values()) == pytest.approx(1.0)
+
+
+def test_no_node_at_all_is_a_fallback(workshop, bench, openvino):
+    path = bench.save("hardmax", [helper.make_node("Hardmax", ["x"], ["y"])], {"x": [1, 4]}, {"y": [1, 4]})
+    job = bench.job(path, {"x": np.ones((1, 4), dtype=np.float32)}, providers=[OPENVINO, "CPUExecutionProvider"])
+    ended = workshop.run(job, openvino)
+    assert ended.verdict == ("fallback", "placement", "no_nodes")
+    assert ended.facts["session"]["providers"][0] == OPENVINO
