@@ -35,13 +35,17 @@ from edgesweep.store.records import DeviceRecord, Outcome, RunRecord, RunState, 
 from edgesweep.store.store import Store
 from edgesweep.store.writer import StoreWriter
 from edgesweep.sweep.device_loop import LoopSettings
+from edgesweep.sweep.events import Notice
 from edgesweep.sweep.ledger import Emit, Ledger
 from edgesweep.sweep.orchestrator import Member, Sweep, SweepSummary
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A run that is planned but not started. `unplanned` counts combinations that are not cells, by reason."""
+    """A run that is planned but not started. `unplanned` counts combinations that are not cells, by reason.
+
+    `notes` are sentences on entries of the plan that are expired or useless.
+    """
 
     run: RunRecord
     plan: PlanFile
@@ -50,6 +54,7 @@ class Prepared:
     members: tuple[Member, ...]
     devices: tuple[DeviceRecord, ...]
     unplanned: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
 
 def client_opener(home: Home) -> Callable[[DeviceEntry], DeviceClient]:
@@ -147,13 +152,16 @@ async def prepare(home: Home, loaded: LoadedPlan, exports: ExportService, *, exp
     (members, devices), facts = await asyncio.gather(
         describe_members(entries, client_opener(home)), facts_of_models(sources, exports)
     )
-    choices = [DeviceChoice(record.name, record.labels, record.runtimes) for record in devices]
+    choices = [
+        DeviceChoice(record.name, record.labels, record.runtimes, reachable=record.device is not None)
+        for record in devices
+    ]
     today = dt.datetime.now(tz=dt.UTC).date()
     expansion = expand(plan, sources, facts, choices, today=today)
     cells = tuple(select(expansion.cells, expression)) if expression else expansion.cells
     if not cells:
         raise EdgesweepError("nothing_selected")
-    return Prepared(new_run(loaded), plan, sources, cells, members, devices, expansion.unplanned)
+    return Prepared(new_run(loaded), plan, sources, cells, members, devices, expansion.unplanned, expansion.notes)
 
 
 def new_run(loaded: LoadedPlan) -> RunRecord:
@@ -226,6 +234,8 @@ async def execute(
             settings=LoopSettings(owner=owner_name(), budget_s=budget_s),
             emit=emit,
         )
+        for note in prepared.notes:
+            emit(Notice(note))
         return await sweep.run()
     finally:
         await writer.close()
