@@ -1,0 +1,1 @@
+"""Where models come from: the zoo, factories and ready `.onnx` files; and inputs for them at any size."""

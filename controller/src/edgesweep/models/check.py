@@ -59,12 +59,10 @@ def _axes(name: str, path: str, axes: Mapping[int, str], tensors: Mapping[str, t
         if dimension in found.values():
             raise unusable(name, f"`dynamic` gives two axes of '{path}' the one name '{dimension}'")
         found[axis % rank] = dimension
-    return found
+    return dict(sorted(found.items()))
 
 
-def _sizes(
-    name: str, dynamic: Mapping[str, Mapping[int, str]], tensors: Mapping[str, torch.Tensor]
-) -> dict[str, int]:
+def _sizes(name: str, dynamic: Mapping[str, Mapping[int, str]], tensors: Mapping[str, torch.Tensor]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for path, axes in dynamic.items():
         for axis, dimension in axes.items():

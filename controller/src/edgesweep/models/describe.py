@@ -48,4 +48,4 @@ def facts_of(model: Model, source: ModelSource) -> ModelFacts:
 
 
 def _dimensions(dynamic: Mapping[str, Mapping[int, str]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for axes in dynamic.values() for name in axes.values()))
+    return tuple(dict.fromkeys(axes[axis] for axes in dynamic.values() for axis in sorted(axes)))

@@ -16,7 +16,6 @@ from typing import Any
 
 from edgesweep.models.check import unusable
 
-
 _PREFIX = "edgesweep_factory_"
 
 

@@ -129,13 +129,13 @@ def _draw(example: torch.Tensor, shape: tuple[int, ...], seed: int) -> torch.Ten
         low, high = int(example.min()), int(example.max())
         return torch.randint(low, high + 1, shape, generator=generator, dtype=torch.int64).to(example.dtype)
     wide = example.to(torch.float64)
-    low, high = float(wide.min()), float(wide.max())
-    if low < high:
+    least, most = float(wide.min()), float(wide.max())
+    if least < most:
         drawn = torch.randn(shape, generator=generator, dtype=torch.float64)
-        values = (drawn * wide.std(correction=0) + wide.mean()).clamp(low, high)
-    elif low:
+        values = (drawn * wide.std(correction=0) + wide.mean()).clamp(least, most)
+    elif least:
         # A constant such as all ones is as often a float mask as a placeholder: keep its sign and size, yet vary it.
-        values = low * (0.5 + 0.5 * torch.rand(shape, generator=generator, dtype=torch.float64))
+        values = least * (0.5 + 0.5 * torch.rand(shape, generator=generator, dtype=torch.float64))
     else:
         values = torch.randn(shape, generator=generator, dtype=torch.float64)
     tiny = torch.finfo(example.dtype).tiny

@@ -35,5 +35,5 @@ class Model:
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """The names of the dynamic dimensions, each once, in the order in which `dynamic` names them."""
-        return tuple(dict.fromkeys(name for axes in self.dynamic.values() for name in axes.values()))
+        """The names of the dynamic dimensions, each once, by input and axis."""
+        return tuple(dict.fromkeys(axes[axis] for axes in self.dynamic.values() for axis in sorted(axes)))

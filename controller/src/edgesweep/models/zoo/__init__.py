@@ -52,7 +52,7 @@ _ENTRIES = (
     ),
     _entry(
         "keyword-spotter",
-        "recurrent speech classifier: a convolutional front and two GRU layers over time",
+        "recurrent speech classifier: a convolutional front and a GRU over time",
         {"mel": {0: "batch", 1: "time"}},
         {"batch": (1, 8), "time": (20, 200)},
         {"batch": 1, "time": 100},

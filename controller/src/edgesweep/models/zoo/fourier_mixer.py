@@ -1,5 +1,6 @@
 """`fourier-mixer`: tokens mixed by a Fourier transform instead of attention (FNet, Lee-Thorp et al., 2021)."""
 
+# mypy: allow-subclassing-any
 from __future__ import annotations
 
 import torch

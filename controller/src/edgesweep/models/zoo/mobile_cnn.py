@@ -1,5 +1,6 @@
 """`mobile-cnn`: an image classifier in the manner of MobileNetV3 (Howard et al., 2019), with fewer blocks."""
 
+# mypy: allow-subclassing-any
 from __future__ import annotations
 
 import torch
@@ -64,9 +65,8 @@ class MobileCnn(nn.Module):
         self.blocks = nn.Sequential(
             InvertedResidual(16, 64, 24, size=3, stride=2, swish=False),
             InvertedResidual(24, 96, 40, size=5, stride=2, swish=True),
-            InvertedResidual(40, 160, 40, size=5, stride=1, swish=True),
             InvertedResidual(40, 240, 80, size=5, stride=2, swish=True),
-            InvertedResidual(80, 320, 80, size=5, stride=1, swish=True),
+            InvertedResidual(80, 384, 80, size=5, stride=1, swish=True),
             InvertedResidual(80, 480, 96, size=5, stride=2, swish=True),
         )
         self.head = nn.Sequential(*_conv(96, 576, 1), nn.Hardswish())

@@ -1,5 +1,6 @@
 """`text-encoder`: a transformer encoder in the manner of BERT (Devlin et al., 2018), small."""
 
+# mypy: allow-subclassing-any
 from __future__ import annotations
 
 import torch
@@ -19,17 +20,13 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
+        self.projection = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
-
-    def _split(self, x: torch.Tensor) -> torch.Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Maps (batch, seq, width), with a mask (batch, 1, 1, seq) to add to the scores, to (batch, seq, width)."""
-        query, key, value = self._split(self.query(x)), self._split(self.key(x)), self._split(self.value(x))
+        heads = self.projection(x).unflatten(2, (3 * self.heads, -1)).transpose(1, 2)
+        query, key, value = heads.chunk(3, 1)
         scores = query @ key.transpose(2, 3) * (query.shape[3] ** -0.5) + mask
         mixed = scores.softmax(3) @ value
         out: torch.Tensor = self.output(mixed.transpose(1, 2).flatten(2))
