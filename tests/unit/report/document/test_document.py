@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from edgesweep.report.document import SCHEMA_VERSION, build_document
+from edgesweep.report.runs import build_runs
+from edgesweep.store.records import CellRecord, Outcome, RunState, RunSummary
+from edgesweep.store.store import Store
+
+PAGE = Path(__file__).parents[4] / "docs" / "result-document.md"
+
+
+@pytest.fixture
+def doc(view):
+    return build_document(view)
+
+
+def test_it_is_json_that_every_parser_takes(doc):
+    assert json.loads(json.dumps(doc, allow_nan=False)) == doc
+
+
+def test_every_planned_cell_is_there_once_in_planned_order(doc, view):
+    assert [cell["name"] for cell in doc["cells"]] == [record.cell.name for record in view.cells]
+    assert doc["summary"] == {
+        "cells": 7,
+        "unfinished": 0,
+        "outcomes": {"pass": 2, "fallback": 1, "failed": 2, "skipped": 1, "lost": 1},
+        "verdicts": {"trusted": 0, "doubtful": 2, "invalid": 0},
+    }
+
+
+def test_what_was_asked_and_what_was_produced_stand_apart(doc):
+    dishonest = doc["cells"][2]
+    assert (dishonest["opset"], dishonest["shape"], dishonest["sizes"]) == (23, "batch4", {"batch": 4})
+    assert (dishonest["providers"], dishonest["threads"]) == (["xnnpack", "cpu"], 2)
+    assert dishonest["produced"]["dynamic"] == {"x": ["batch"]}
+    assert (dishonest["outcome"], dishonest["stage"], dishonest["cause"]) == ("failed", "check", "opset_not_honoured")
+    assert dishonest["see"] == doc["cells"][1]["name"]
+    assert dishonest["remedy"]
+    assert dishonest["export"]["passed"] is False
+    assert doc["cells"][4]["produced"] is None
+
+
+def test_a_measured_cell_has_figures_over_its_trials(doc):
+    cell = doc["cells"][0]
+    assert cell["latency_s"]["median"] == pytest.approx(0.001)  # of 0.5, 1.0 and 1.5 ms: two inferences a sample
+    assert (cell["latency_s"]["n"], cell["latency_s"]["batch"], cell["latency_s"]["need"]) == (450, 2, {"p99": 662})
+    assert cell["latency_s"]["p99"] is None
+    assert cell["throughput_per_s"] == {"inferences": pytest.approx(1000), "items": pytest.approx(4000)}
+    assert cell["memory_bytes"] == {
+        "session_peak": 1000, "first_run_peak": 1500, "steady_peak": 2001, "retained": 900, "method": "VmHWM",
+        "methods": {"session_peak": "VmHWM", "first_run_peak": "VmHWM", "steady_peak": "VmHWM", "retained": "VmRSS"},
+    }  # fmt: skip
+    assert cell["cold_start_s"] == {"import": 0.1, "session": 0.04, "first_run": 0.003, "second_run": 0.002}
+    assert cell["placement"]["shares"][0] == {"provider": "XnnpackExecutionProvider", "nodes": 60, "time_share": 0.9}
+    assert cell["placement"]["hashes"] == ["aa"]
+    assert cell["numerics"]["max_absolute_error"] == pytest.approx(3e-6)
+    assert (cell["numerics"]["where"], cell["numerics"]["sizes_tried"]) == ("device", ["batch=2", "batch=9"])
+    assert cell["numerics"]["at_export"]["max_absolute_error"] == 1e-7
+    environment = cell["environment"]
+    assert (environment["before"]["temperatures_c"], environment["after"]["temperatures_c"]) == (
+        {"cpu": 50.0},
+        {"cpu": 62.0},
+    )
+    assert (environment["throttle"], environment["tags"], environment["boot_ids"]) == (
+        ["soft_limit"],
+        ["partial"],
+        ["b"],
+    )
+    assert environment["accounting"]["wall_s"] == pytest.approx(6.0)
+    assert environment["accounting"]["runqueue_share"] == pytest.approx(0.015)
+    assert [trial["round"] for trial in cell["trials"]] == [0, 1, 2]
+    assert cell["trials"][1]["latency_s"]["median"] == pytest.approx(0.001)
+    assert cell["trials"][1]["memory_bytes"]["steady_peak"] == 2001
+    assert cell["trials"][1]["samples"]["stop_reason"] == "ci"
+
+
+def test_a_cell_that_shares_a_measurement_has_copies_but_no_trials(doc):
+    measured, sharing = doc["cells"][:2]
+    assert sharing["same_as"] == measured["name"]
+    for figures in ("latency_s", "throughput_per_s", "memory_bytes", "cold_start_s", "placement", "environment"):
+        assert sharing[figures] == measured[figures]
+    assert sharing["trials"] == []
+
+
+def test_a_cell_that_was_not_measured_has_no_figures(doc):
+    for index in (2, 3, 4, 5):
+        cell = doc["cells"][index]
+        for figures in (
+            "latency_s",
+            "throughput_per_s",
+            "memory_bytes",
+            "cold_start_s",
+            "placement",
+            "environment",
+            "verdict",
+        ):
+            assert cell[figures] is None
+    assert doc["cells"][5]["numerics"]["max_absolute_error"] is None  # infinite: no number of JSON's
+
+
+def test_a_crash_keeps_its_evidence(doc):
+    (trial,) = doc["cells"][6]["trials"]
+    assert (trial["outcome"], trial["signal"], trial["evidence"]) == ("failed", 11, "Segmentation fault")
+    assert doc["cells"][6]["also"] == ["timeout", "oom"]
+
+
+def test_an_artifact_is_listed_once_with_all_its_variants(doc):
+    first = doc["artifacts"][0]
+    assert first["variants"] == ["mobile/dynamo-opset17-batch-fp32", "mobile/dynamo-opset18-batch-fp32"]
+    assert [file["size_bytes"] for file in first["files"]] == [1096, 3000]
+    assert len(doc["artifacts"]) == 5
+
+
+def test_a_device_that_never_answered_is_listed(doc):
+    assert [(device["name"], device["facts"] is None) for device in doc["devices"]] == [("pi5", False), ("gone", True)]
+
+
+def test_complete_means_that_nothing_is_missing(view, unfinished_view):
+    assert build_document(view)["incomplete"] is True  # one cell was lost
+    kept = tuple(record for record in view.cells if record.end.outcome is not Outcome.LOST)
+    assert build_document(replace(view, cells=kept))["incomplete"] is False
+    assert (
+        build_document(replace(view, cells=kept, run=replace(view.run, state=RunState.RUNNING)))["incomplete"] is True
+    )
+    doc = build_document(unfinished_view)
+    assert doc["incomplete"] is True
+    assert doc["summary"]["unfinished"] == 1
+    assert [doc["cells"][-1][key] for key in ("outcome", "stage", "cause", "verdict", "latency_s")] == [None] * 5
+
+
+def test_the_store_changes_nothing_in_it(view, tmp_path):
+    with Store.open(f"sqlite:///{tmp_path}/store.sqlite", tmp_path / "samples") as store:
+        store.create_run(view.run, [record.cell for record in view.cells])
+        for device in view.devices:
+            store.save_device(view.run.id, device)
+        for record in view.cells:
+            if record.export:
+                store.save_export(view.run.id, record.export)
+            for trial in record.trials:
+                bare = replace(trial, samples_digest=None)
+                assert store.save_trial(view.run.id, bare, b"")
+            store.end_cell(view.run.id, record.end)
+        again = store.load_run(view.run.id)
+    bare_view = replace(view, cells=tuple(_without_samples(record) for record in view.cells))
+    assert build_document(again) == build_document(bare_view)
+
+
+def _without_samples(record: CellRecord) -> CellRecord:
+    return replace(record, trials=tuple(replace(trial, samples_digest=None) for trial in record.trials))
+
+
+def test_runs_are_listed_newest_first():
+    old = RunSummary("a", "n", "d", RunState.COMPLETE, 1.0, 2.0, "0.1.0", ("pi5",), 2, {"pass": 2}, 0)
+    doc = build_runs([old, replace(old, id="b", started=3.0)])
+    assert doc["schema_version"] == SCHEMA_VERSION
+    assert [run["id"] for run in doc["runs"]] == ["b", "a"]
+    assert doc["runs"][1]["outcomes"] == {"pass": 2}
+    assert json.loads(json.dumps(doc)) == doc
+
+
+#: Objects whose keys are names of the lab or the model, not of the contract.
+FREE_KEYS = re.compile(
+    r"(\.dynamic|\.methods|\.temperatures_c|\.frequencies_hz|\.governors|\.host|\.labels|\.provider_options|\.sizes|\.need)$"
+)
+
+
+def paths(value, prefix=""):
+    """Every field's path: `cells[].latency_s.median`."""
+    if isinstance(value, dict):
+        if FREE_KEYS.search(prefix):
+            return
+        for key, item in value.items():
+            path = f"{prefix}.{key}" if prefix else key
+            yield path
+            yield from paths(item, path)
+    elif isinstance(value, list):
+        for item in value:
+            yield from paths(item, f"{prefix}[]")
+
+
+def test_the_page_names_every_field_and_no_other(doc, unfinished_view):
+    named = set(re.findall(r"^\| `([^`]+)` \|", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    present = {*paths(doc), *paths(build_document(unfinished_view))}
+    # Trials repeat figures that the page describes once, for the cell.
+    figures = ("latency_s", "throughput_per_s", "memory_bytes", "cold_start_s", "placement", "environment")
+    repeated = {path for path in present if re.match(rf"cells\[\]\.trials\[\]\.({'|'.join(figures)})\.", path)}
+    assert {path.replace("trials[].", "") for path in repeated} <= present
+    readings = {path for path in present if re.search(r"(devices\[\]\.reading|environment\.(before|after))\.", path)}
+    assert present - repeated - readings == named - {path for path in named if path.startswith("reading.")}
+    assert {path.rsplit(".", 1)[1] for path in readings} == {
+        path.removeprefix("reading.") for path in named if path.startswith("reading.")
+    }
