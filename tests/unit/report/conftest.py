@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import pytest
-
 from edgesweep.errors import CATALOGUE, remedy_for
 
 Doc = dict[str, Any]
@@ -37,22 +36,35 @@ def _latency(median: float, n: int) -> Doc:
 
 def _ending(outcome: str | None, stage: str, cause: str = "", message: str = "", detail: str = "") -> Doc:
     text = message or (CATALOGUE[cause].text if cause else "")
-    return {"outcome": outcome, "stage": stage, "cause": cause, "message": text, "remedy": remedy_for(cause), "detail": detail}
+    return {
+        "outcome": outcome,
+        "stage": stage,
+        "cause": cause,
+        "message": text,
+        "remedy": remedy_for(cause),
+        "detail": detail,
+    }
 
 
-def _end_of(model: str, exporter: str, opset: int, axes: str, place: tuple[str, str, tuple[str, ...]], shape: str) -> Doc:
+def _end_of(  # noqa: PLR0911 - a line per way to end
+    model: str, exporter: str, opset: int, axes: str, place: tuple[str, str, tuple[str, ...]], shape: str
+) -> Doc:
     device, _, providers = place
     if exporter == "torchscript" and opset == 23:
         return _ending("failed", "check", "opset_not_honoured", "asked for opset 23, the file has 20")
     if model == "segmenter" and exporter == "torchscript" and axes == "batch":
         message = "input x: dimension batch came out as 2"
-        return _ending("failed", "check", "dynamic_dim_static", message, "proof at batch=3: INVALID_ARGUMENT: Got 3 Expected 2")
+        return _ending(
+            "failed", "check", "dynamic_dim_static", message, "proof at batch=3: INVALID_ARGUMENT: Got 3 Expected 2"
+        )
     if model == "segmenter" and opset == 13:
         return _ending("skipped", "plan", "excluded", "https://tracker.invalid/1234 until 2027-01-31")
     if model == "tiny-transformer" and providers[0] == "xnnpack":
         return _ending("fallback", "placement", "no_nodes", "XnnpackExecutionProvider got 0 of 112 nodes")
     if device == "pi5-kitchen" and model == "segmenter" and opset == 23 and shape != "example":
-        return _ending("failed", "warmup", "oom", "the kernel killed the worker at 7.4 GiB", "Killed process 812 (python)")
+        return _ending(
+            "failed", "warmup", "oom", "the kernel killed the worker at 7.4 GiB", "Killed process 812 (python)"
+        )
     if device == "pi5-kitchen" and model == "segmenter" and opset == 23:
         return _ending("lost", "upload", "device_unreachable", "no answer for 120 s")
     if device == "pi5-kitchen" and model == "mobile-cnn" and opset == 23 and shape != "example":
@@ -60,10 +72,12 @@ def _end_of(model: str, exporter: str, opset: int, axes: str, place: tuple[str, 
     return _ending("pass", "placement")
 
 
-def _cell(model: str, exporter: str, opset: int, axes: str, place: tuple[str, str, tuple[str, ...]], shape: str, index: int) -> Doc:
+def _cell(
+    model: str, exporter: str, opset: int, axes: str, place: tuple[str, str, tuple[str, ...]], shape: str, index: int
+) -> Doc:
     device, runtime, providers = place
     end = _end_of(model, exporter, opset, axes, place, shape)
-    exported = end["cause"] not in {"excluded"}
+    exported = end["cause"] != "excluded"
     measured = end["outcome"] in {"pass", "fallback"}
     median = 0.0004 * 8 ** MODELS.index(model) * (1 + 0.1 * math.sin(index)) * (4 if device != "quickstart" else 1)
     n = 1200 if index % 3 == 0 else 240
@@ -104,7 +118,9 @@ def _cell(model: str, exporter: str, opset: int, axes: str, place: tuple[str, st
         }
         if measured
         else None,
-        "cold_start_s": {"import": 0.12, "session": 0.034, "first_run": median * 3, "second_run": median} if measured else None,
+        "cold_start_s": {"import": 0.12, "session": 0.034, "first_run": median * 3, "second_run": median}
+        if measured
+        else None,
         "placement": {
             "method": "assignment",
             "hash": "ab12",
@@ -127,7 +143,14 @@ def _cell(model: str, exporter: str, opset: int, axes: str, place: tuple[str, st
         "tags": ["shared_host"] if device == "quickstart" and measured else [],
         "same_as": None,
         "see": None,
-        "export": {"passed": end["stage"] != "check", "stage": "check", "cause": end["cause"] if end["stage"] == "check" else "", "message": "", "seconds": 2.5, "cached": index % 5 == 0},
+        "export": {
+            "passed": end["stage"] != "check",
+            "stage": "check",
+            "cause": end["cause"] if end["stage"] == "check" else "",
+            "message": "",
+            "seconds": 2.5,
+            "cached": index % 5 == 0,
+        },
         "trials": [_trial(end, median, index)] if measured else [],
     }
 
@@ -183,7 +206,13 @@ def _device(name: str, *, colocated: bool) -> Doc:
         "harness_floor_s": 2.1e-6,
         "fault": "",
     }
-    reading = {"at": 1795600000.0, "temperatures_c": {"cpu": 52.3}, "frequencies_hz": {"cpu0": 2.4e9}, "governors": {"cpu0": "ondemand"}, "throttle": []}
+    reading = {
+        "at": 1795600000.0,
+        "temperatures_c": {"cpu": 52.3},
+        "frequencies_hz": {"cpu0": 2.4e9},
+        "governors": {"cpu0": "ondemand"},
+        "throttle": [],
+    }
     return {
         "name": name,
         "address": "127.0.0.1:50051",
@@ -195,7 +224,9 @@ def _device(name: str, *, colocated: bool) -> Doc:
     }
 
 
-def build_sample(models: tuple[str, ...] = MODELS, opsets: tuple[int, ...] = (13, 18, 23), *, limit: int | None = None) -> Doc:
+def build_sample(
+    models: tuple[str, ...] = MODELS, opsets: tuple[int, ...] = (13, 18, 23), *, limit: int | None = None
+) -> Doc:
     """A document with all outcomes; `limit` cuts the cells."""
     asked = [
         (model, exporter, opset, axes, place, shape)

@@ -114,16 +114,20 @@ class PlainProgress:
     def _write(self, text: str) -> None:
         line = " ".join(text.splitlines())
         line = "".join(character for character in line if character.isprintable() or character == _GLUE)
-        encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        try:
-            line.encode(encoding)
-        except UnicodeEncodeError:
-            for character, spelled in _SPELLED.items():
-                line = line.replace(character, spelled)
-            line = line.encode(encoding, "replace").decode(encoding)
         indent = line[: len(line) - len(line.lstrip())]
         folded = textwrap.wrap(
             line, WIDEST, subsequent_indent=f"{indent}    ", break_long_words=False, break_on_hyphens=False
         )
-        self._stream.write("\n".join(folded or [""]).replace(_GLUE, " ") + "\n")
+        self._stream.write(self._spell("\n".join(folded or [""]).replace(_GLUE, " ")) + "\n")
         self._stream.flush()
+
+    def _spell(self, text: str) -> str:
+        """`text` in characters that the stream can carry."""
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            for character, spelled in _SPELLED.items():
+                text = text.replace(character, spelled)
+            return text.encode(encoding, "replace").decode(encoding)
+        return text

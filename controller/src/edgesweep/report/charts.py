@@ -19,7 +19,7 @@ LOG_FROM_RATIO = 30.0
 
 _LONG_AXIS = 1e3
 _LEFT, _RIGHT = 4.0, 96.0
-_ROW_PX = 30
+_ROW_PX = 34
 _AXIS_PX = 22
 
 
@@ -102,12 +102,9 @@ def _round_down(value: float) -> float:
 
 
 def draw_axis(scale: Scale, unit: Unit) -> Markup:
-    """The axis by itself, every tick with its unit in the last label's stead: `0  10  20  30 ms`."""
+    """The axis by itself: round values in `unit`, which the caller names beside it."""
     ticks = scale.ticks()
-    labels = [
-        Markup('<text x="{}%" y="15">{}</text>').format(scale.position(tick), number(tick) if tick else "0")
-        for tick in ticks
-    ]
+    labels = [Markup('<text x="{}%" y="15">{}</text>').format(scale.position(tick), f"{tick:,.6g}") for tick in ticks]
     name = f"axis from {number(scale.low)} to {number(scale.high)} {unit.symbol}"
     return Markup('<svg class="axis" height="{}" role="img"><title>{}</title>{}</svg>').format(
         _AXIS_PX, name, Markup("").join(labels)
@@ -116,7 +113,7 @@ def draw_axis(scale: Scale, unit: Unit) -> Markup:
 
 def draw_group(marks: Sequence[Mark], scale: Scale, unit: Unit, title: str) -> Markup:
     """The lines of one model: label above, value at the right end, and below them the dot with its whiskers."""
-    height = _ROW_PX * len(marks) + 6
+    height = _ROW_PX * len(marks)
     grid = Markup("").join(
         Markup('<line class="g" x1="{0}%" x2="{0}%" y1="0" y2="{1}"/>').format(scale.position(tick), height)
         for tick in scale.ticks()
@@ -143,7 +140,8 @@ def _draw_mark(mark: Mark, scale: Scale, unit: Unit, top: int) -> Markup:
     text = Markup('<text x="0" y="{0}">{1}</text><text class="v" x="100%" y="{0}">{2}</text>').format(
         top + 13, mark.label, mark.text
     )
-    body = Markup("<title>{}: {}</title>{}{}{}").format(mark.title, mark.text, text, whisker, shape)
+    rule = Markup('<line class="g" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(top + _ROW_PX)
+    body = Markup("<title>{}: {}</title>{}{}{}{}").format(mark.title, mark.text, rule, text, whisker, shape)
     if mark.href:
         return Markup('<a href="{}">{}</a>').format(mark.href, body)
     return Markup("<g>{}</g>").format(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -33,6 +34,7 @@ from edgesweep.report.outcomes import (
 MATRIX_COLUMNS = 12
 """Columns that fit a desk and a sheet in landscape; a wider matrix is cut between opsets."""
 
+_BACKQUOTED = re.compile(r"`([^`]+)`")
 _DETAIL_CHARS = 1_500
 _DETAILS_TOTAL_CHARS = 150_000
 _DETAILS_PER_FINDING = 3
@@ -56,11 +58,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A column of figures: its heading, its unit, and what it holds."""
+    """A column of figures: its heading, its unit, what it holds, and the class of its squares (`n`: a number)."""
 
     head: str
     unit: str
     meaning: str
+    kind: str = "n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ def render_html(doc: Doc) -> str:
         took=run_seconds(doc),
         host=", ".join(f"{key} {value}" for key, value in (doc["run"].get("host") or {}).items() if _is_plain(value)),
         sentence=sentence(doc),
+        resumable=bool(doc.get("incomplete")) or {"unfinished", "lost"} & {outcome_of(cell) for cell in doc["cells"]},
         counts=outcome_counts(doc),
         verdicts=verdict_counts(doc),
         total=len(doc["cells"]),
@@ -124,6 +128,7 @@ def _template() -> Any:
         "count": units.count,
         "plural": units.plural,
         "breakable": breakable,
+        "coded": coded,
         "words": lambda values: ", ".join(map(str, values)),
         "facts": device_facts,
         "short": short_provider,
@@ -141,6 +146,11 @@ def breakable(text: str) -> Markup:
     """`text` escaped, with places where a line may break after `/`, `_` and `+`; a copy of it stays the same text."""
     broken = str(escape(text)).replace("/", "/<wbr>").replace("_", "_<wbr>").replace("+", "+<wbr>")
     return Markup(broken)  # noqa: S704 - escaped above
+
+
+def coded(text: str) -> Markup:
+    """`text` escaped, with what stands between backquotes set as code."""
+    return Markup(_BACKQUOTED.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped first
 
 
 def _matrix_view(block: Block, row_ids: dict[str, str], anchors: dict[str, str]) -> dict[str, Any]:
@@ -211,7 +221,7 @@ def _rows(cells: list[Cell], row_ids: dict[str, str], anchors: dict[str, str]) -
         Figure("peak memory", size.symbol, "steady state, over the loaded worker"),
         Figure("session", cold.symbol, "time to make the session"),
         Figure("first run", cold.symbol, "the first inference"),
-        Figure("nodes", "", "graph nodes by provider that ran them"),
+        Figure("nodes", "", "graph nodes by provider that ran them", ""),
     ]
 
     def row(cell: Cell) -> Row:
@@ -221,6 +231,8 @@ def _rows(cells: list[Cell], row_ids: dict[str, str], anchors: dict[str, str]) -
         notes = [*(cell.get("reasons") or []), *(cell.get("tags") or [])]
         if cell.get("same_as"):
             notes.append(f"same artifact as {cell['same_as']}, measured once")
+        if not latency and cell.get("message"):
+            notes.insert(0, f"at {cell['stage']}: {cell['message']}" if cell.get("stage") else cell["message"])
         if cell.get("see"):
             notes.append(f"see {cell['see']}")
         return Row(
@@ -277,41 +289,41 @@ def _label(cell: Cell) -> str:
 
 
 def _latency_chart(cells: list[Cell], row_ids: dict[str, str]) -> dict[str, Any] | None:
+    own = [cell for cell in cells if cell.get("latency_s") and not cell.get("same_as")]
+    unit = units.time_unit(cell["latency_s"]["median"] for cell in own)
     marks = []
-    for cell in cells:
-        latency = cell.get("latency_s")
-        if not latency or cell.get("same_as"):
-            continue
-        median = latency["median"]
+    for cell in own:
+        latency = cell["latency_s"]
+        median, mad = latency["median"], latency.get("mad")
         low = latency["p10"] if latency.get("p10") is not None else median
         high = latency["p90"] if latency.get("p90") is not None else median
-        text = units.latency(median, latency.get("mad"))
+        text = f"{unit.show(median)} {unit.symbol}"
+        text += "" if mad is None else f" ±{units.spread(mad / unit.size, median / unit.size)}"
         verdict = cell.get("verdict") or ""
         text += "" if verdict in {"trusted", ""} else f" {verdict}"
         shape = _VERDICT_SHAPE.get(verdict, "dot")
         title = f"{cell['name']} n={latency.get('n')}"
-        marks.append(
-            (cell, charts.Mark(_label(cell), median, low, high, text, title, shape, f"#{row_ids[cell['name']]}"))
-        )
-    return _chart_view(marks, units.time_unit(mark.value for _, mark in marks))
+        mark = charts.Mark(_label(cell), median, low, high, text, title, shape, f"#{row_ids[cell['name']]}")
+        marks.append((cell, mark))
+    return _chart_view(marks, unit)
 
 
 def _memory_chart(cells: list[Cell], row_ids: dict[str, str]) -> dict[str, Any] | None:
+    own = [(cell, steady) for cell in cells if not cell.get("same_as") and (steady := peak_memory(cell)) is not None]
+    unit = units.size_unit(steady for _, steady in own)
     marks = []
-    for cell in cells:
-        memory = cell.get("memory_bytes") or {}
-        steady = peak_memory(cell)
-        if steady is None or cell.get("same_as"):
-            continue
+    for cell, steady in own:
+        memory = cell["memory_bytes"]
         peaks = [
             memory[key] for key in ("session_peak", "first_run_peak", "steady_peak") if memory.get(key) is not None
         ]
         highest = float(max([steady, *peaks]))
-        text = units.size(steady) + (f", highest {units.size(highest)}" if highest > steady else "")
+        text = f"{unit.show(steady)} {unit.symbol}"
+        text += f", highest {unit.show(highest)} {unit.symbol}" if highest > steady else ""
         title = f"{cell['name']} by {memory.get('method') or 'unknown method'}"
         mark = charts.Mark(_label(cell), steady, steady, highest, text, title, "bar", f"#{row_ids[cell['name']]}")
         marks.append((cell, mark))
-    return _chart_view(marks, units.size_unit(mark.value for _, mark in marks))
+    return _chart_view(marks, unit)
 
 
 def _chart_view(marks: list[tuple[Cell, charts.Mark]], unit: units.Unit) -> dict[str, Any] | None:

@@ -138,8 +138,9 @@ def duration(value: float | None) -> str:
 
 def rough_duration(value: float) -> str:
     """An estimate that claims no more than it knows: `~10 s`, `~3 min`, `~1 h 20 min`."""
-    if value < _MINUTE:
-        return f"~{max(5, round(value / 5) * 5)} s"
+    fives = max(5, round(value / 5) * 5)
+    if fives < _MINUTE:
+        return f"~{fives} s"
     minutes = max(1, round(value / _MINUTE))
     if minutes < _MINUTE:
         return f"~{minutes} min"

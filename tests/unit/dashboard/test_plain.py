@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from edgesweep.dashboard.cell_text import with_device, without_device
+from edgesweep.dashboard.plain import PlainProgress
+from edgesweep.sweep.events import CellFinished, DeviceState, ExportFinished, Notice, SweepFinished, SweepStarted
+
+CELL = "quickstart/mobile-cnn/dynamo-opset18-batch-fp32/1.23.2/cpu/example/t1"
+
+
+def _passed(**changes) -> CellFinished:
+    fields = {
+        "device": "quickstart", "cell": CELL, "outcome": "pass", "stage": "placement", "cause": "", "message": "", "remedy": "",
+        "verdict": "trusted", "median_s": 0.0124, "done": 12, "total": 78, "mad_s": 0.0003, "n": 200,
+    }  # fmt: skip
+    return CellFinished(**{**fields, **changes})
+
+
+@pytest.fixture
+def lines(clock):
+    stream = io.StringIO()
+    progress = PlainProgress(stream, clock=clock)
+
+    def write(*events) -> list[str]:
+        stream.seek(0)
+        stream.truncate()
+        for event in events:
+            progress.handle(event)
+        return stream.getvalue().splitlines()
+
+    return write
+
+
+def test_a_cell_is_one_line_with_spread_and_n(lines):
+    assert lines(_passed()) == [
+        "[12/78] pass      quickstart/mobile-cnn dynamo-opset18-batch 1.23.2/cpu  12.4 ms ±0.3 n=200"
+    ]
+
+
+def test_doubt_and_what_is_not_the_default_are_said(lines):
+    cell = CELL.replace("fp32", "fp16").replace("example/t1", "batch4/t4+opt=basic")
+    line = " ".join(lines(_passed(cell=cell, verdict="doubtful")))
+    assert "dynamo-opset18-batch-fp16 1.23.2/cpu batch4 t4+opt=basic" in line
+    assert line.endswith("12.4 ms ±0.3 n=200 doubtful")
+
+
+def test_a_finding_is_explained_once(lines):
+    event = _passed(
+        outcome="failed",
+        stage="check",
+        cause="wrong_output",
+        message="off by 3",
+        remedy="do not deploy",
+        median_s=None,
+        verdict=None,
+    )
+    first, second = lines(event), lines(event)
+    assert first[-2:] == ["    off by 3", "    -> do not deploy"]
+    assert " ".join(line.strip() for line in second).endswith("at check: wrong_output")
+    assert not any("deploy" in line for line in second)
+
+
+def test_the_remedy_names_the_run(lines):
+    lost = _passed(
+        outcome="lost", cause="device_unreachable", remedy="then `edgesweep run --resume RUN`", median_s=None
+    )
+    assert "    -> then `edgesweep run --resume r7`" in lines(SweepStarted("r7", "nightly", {"pi5": 1}, 1), lost)
+
+
+def test_exports_are_lines_too(lines):
+    assert lines(
+        ExportFinished("m/dynamo-opset18-batch-fp32", "", "", 2.13, cached=False, done=3, total=20),
+        ExportFinished("m/v", "", "", 2.13, cached=True, done=4, total=20),
+        ExportFinished("m/w", "export_error", "no", 2.13, cached=False, done=5, total=20),
+    ) == [
+        "export [3/20] ok      m/dynamo-opset18-batch-fp32  2.1 s",
+        "export [4/20] ok      m/v  cached",
+        "export [5/20] failed  m/w  export_error",
+    ]
+
+
+def test_devices_speak_up_only_when_something_is_wrong_or_right_again(lines):
+    assert lines(
+        DeviceState("pi5", "measuring", 3),
+        DeviceState("pi5", "unreachable", 3, "no answer for 20 s"),
+        DeviceState("pi5", "unreachable", 3, "no answer for 20 s"),
+        DeviceState("pi5", "measuring", 3),
+        DeviceState("pi5", "idle", 0),
+        Notice("pi5 has rebooted"),
+    ) == ["device pi5 unreachable: no answer for 20 s", "device pi5 measuring", "pi5 has rebooted"]
+
+
+def test_the_end_counts_and_names_the_next_command(lines):
+    lines(SweepStarted("r7", "nightly", {"pi5": 3}, 1))
+    assert lines(SweepFinished("r7", {"failed": 1, "pass": 1}, 192.0, complete=False)) == [
+        "stopped early after 3 min 12 s; 2 of 3 cells ended: 1 pass, 1 failed",
+        "Next: edgesweep run --resume r7",
+    ]
+    assert lines(SweepFinished("r7", {"pass": 3}, 5.0, complete=True)) == ["finished after 5.0 s; 3 cells: 3 pass"]
+
+
+def test_a_whole_run_has_no_control_codes_and_no_wide_line(lines, sample_events):
+    written = lines(*(event for _, event in sample_events))
+    assert max(map(len, written)) <= 100
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\n".join(written))
+    assert sum(line.startswith("[") for line in written) == 160
+
+
+def test_control_codes_in_names_never_reach_the_log(lines):
+    (line,) = lines(Notice("a\x1b[2Jb\rc\nd"))
+    assert line == "a[2Jb c d"
+
+
+def test_a_stream_without_unicode_gets_ascii(clock):
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii", newline="\n")
+    PlainProgress(stream, clock=clock).handle(_passed(median_s=4e-4, mad_s=9e-6))
+    assert b"400 us +/-9 n=200" in raw.getvalue()
+
+
+def test_short_texts_of_a_cell():
+    assert without_device(CELL) == "mobile-cnn dynamo-opset18-batch 1.23.2/cpu"
+    assert with_device(CELL) == "quickstart/mobile-cnn dynamo-opset18-batch 1.23.2/cpu"
+    assert with_device("odd") == without_device("odd") == "odd"

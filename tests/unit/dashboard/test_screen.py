@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from edgesweep.dashboard.live import REDRAW_S, REDRAW_WHILE_MEASURED_S, LiveDashboard
+from edgesweep.dashboard.picture import draw_dashboard, draw_tables, main, to_svg, view_of
+from edgesweep.dashboard.recording import until_share
+from edgesweep.dashboard.screen import draw
+from edgesweep.dashboard.view import SweepView
+from edgesweep.sweep.events import DeviceState, Notice, SweepFinished, SweepStarted, Telemetry, TrialProgressed
+from edgesweep_proto.device import Reading
+from edgesweep_proto.trial import Stage
+from rich.console import Console
+
+
+def _lines(view: SweepView, width: int, height: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height, color_system=None, legacy_windows=False)
+    console.print(draw(view, width, height))
+    return console.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 23), (100, 30), (140, 39), (200, 60)])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 1.0])
+def test_the_dashboard_fits_its_terminal(sample_events, width, height, share):
+    lines = _lines(view_of(until_share(sample_events, share)), width, height)
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 23), (140, 39)])
+def test_the_picture_of_a_run_in_the_middle(sample_events, snapshot, width, height):
+    assert "\n".join(_lines(view_of(until_share(sample_events, 0.55)), width, height)) == snapshot
+
+
+def test_the_picture_in_colour(sample_events, snapshot):
+    view = view_of(until_share(sample_events, 0.55))
+    assert to_svg(draw(view, 100, 30), width=100, title="edgesweep") == snapshot
+
+
+def test_the_next_command_is_whole_on_a_narrow_terminal(sample_events):
+    text = "\n".join(_lines(view_of(until_share(sample_events, 0.5)), 80, 23))
+    assert "Ctrl-C stops; go on with: edgesweep run --resume 20261123-0914-7f3a" in text
+
+
+def test_a_run_cut_short_ends_with_the_next_command(clock):
+    view = SweepView(clock)
+    view.apply(SweepStarted("r1", "nightly", {"pi5": 2}, 1))
+    view.apply(SweepFinished("r1", {"pass": 1}, 3.0, complete=False))
+    lines = _lines(view, 80, 23)
+    assert "stopped early, 3.0 s" in lines[0]
+    assert lines[-1] == "Next: edgesweep run --resume r1"
+
+
+def test_values_say_how_old_they_are(clock):
+    view = SweepView(clock)
+    view.apply(SweepStarted("r1", "nightly", {"pi5": 2}, 1))
+    view.apply(Telemetry("pi5", Reading(0.0, {"cpu": 61.4})))
+    view.apply(DeviceState("pi5", "measuring", 2))
+    view.apply(TrialProgressed("pi5", "pi5/m/dynamo-opset18-batch-fp32/1.23.2/cpu/batch4/t4", Stage.MEASURE))
+    clock.now += 12
+    text = "\n".join(_lines(view, 80, 23))
+    assert "61 °C 12 s ago" in text
+    assert "measure 12 s" in text
+    assert "m dynamo-opset18-batch 1.23.2/cpu batch4 t4" in text
+    assert "time left not known yet" in text
+
+
+def test_many_devices_are_counted_where_they_do_not_fit(clock):
+    view = SweepView(clock)
+    view.apply(SweepStarted("r1", "nightly", {f"board-{number:02d}": 2 for number in range(40)}, 1))
+    for number in range(40):
+        view.apply(DeviceState(f"board-{number:02d}", "measuring" if number > 30 else "idle", 2))
+    lines = _lines(view, 80, 23)
+    assert len(lines) <= 23
+    shown = [line for line in lines if line.startswith("board-")]
+    assert all("measuring" in line for line in shown[:5])
+    more = next(line for line in lines if line.startswith("and "))
+    assert "31 idle" in more
+    assert int(more.split()[1]) + len(shown) == 40
+
+
+def test_a_notice_is_shown(clock):
+    view = SweepView(clock)
+    view.apply(Notice("pi5 has rebooted"))
+    assert "pi5 has rebooted" in "\n".join(_lines(view, 80, 23))
+
+
+# Live
+
+
+def test_live_draws_and_gives_the_terminal_back(sample_events):
+    stream = io.StringIO()
+    console = Console(file=stream, width=100, height=30, force_terminal=True, legacy_windows=False)
+    with LiveDashboard(console) as dashboard:
+        for _, event in sample_events:
+            dashboard.handle(event)
+    text = stream.getvalue()
+    assert "\x1b[?25l" in text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    assert "160 of 162" in text
+    assert not dashboard._thread.is_alive()
+
+
+def test_live_gives_the_terminal_back_after_an_error():
+    stream = io.StringIO()
+    console = Console(file=stream, width=100, height=30, force_terminal=True, legacy_windows=False)
+    with pytest.raises(KeyboardInterrupt), LiveDashboard(console) as dashboard:
+        raise KeyboardInterrupt
+    assert "\x1b[?25h" in stream.getvalue()
+    assert not dashboard._thread.is_alive()
+
+
+def test_live_redraws_seldom_while_this_host_is_measured(clock):
+    dashboard = LiveDashboard(Console(file=io.StringIO()), clock=clock)
+    dashboard.handle(SweepStarted("r1", "nightly", {"near": 1}, 1, ("near",)))
+    assert dashboard.redraw_every_s == REDRAW_S
+    dashboard.handle(DeviceState("near", "measuring", 1))
+    assert dashboard.redraw_every_s == REDRAW_WHILE_MEASURED_S
+    dashboard.handle(DeviceState("near", "idle", 1))
+    assert dashboard.redraw_every_s == REDRAW_S
+
+
+# Pictures
+
+
+def test_pictures_of_one_document_are_equal_and_load_nothing_unasked(make_doc):
+    doc = make_doc()
+    svg = draw_dashboard(doc, share=0.6, width=120, height=32)
+    assert svg == draw_dashboard(doc, share=0.6, width=120, height=32)
+    assert "Edgesweep" in svg
+    assert "opset&#160;13" in draw_tables(doc, width=100)
+
+
+def test_the_picture_command_reads_a_document_and_writes_a_file(make_doc, tmp_path, capsys):
+    import json
+
+    (tmp_path / "doc.json").write_text(json.dumps(make_doc()))
+    out = tmp_path / "out.svg"
+    assert main([str(out), "--from", str(tmp_path / "doc.json")]) == 0
+    assert out.read_text().startswith("<svg")
+    assert main([str(out), "--from", str(tmp_path / "none.json")]) == 2
+    assert "cannot be read" in capsys.readouterr().err
