@@ -23,9 +23,7 @@ _DATA_DEPENDENT = (
     "DynamicOutputShape",
     "dynamic control flow",
 )
-_UNSUPPORTED_OPSET = re.compile(
-    r"Unsupported ONNX opset version|opset_version.{0,40}(not supported|out of range)", re.IGNORECASE
-)
+_UNSUPPORTED_OPSET = re.compile(r"Unsupported (ONNX opset version|onnx_opset_version)", re.IGNORECASE)
 _OPERATOR = re.compile(
     r"(?:operator '(?P<script>[\w:.]+)'|No ONNX function found for (?:<OpOverload\(op='(?P<overload>[\w.:]+)'[^>]*>"
     r"|(?P<dynamo>\S+?))(?=[\s.,]|$))"
@@ -58,7 +56,7 @@ def shorten(text: str) -> str:
 
 
 def _meaning(chain: list[BaseException], words: str, exporter: str, opset: int) -> tuple[str, str]:
-    if any(isinstance(link, MemoryError) for link in chain):
+    if any(isinstance(link, MemoryError) for link in chain) or "can't allocate memory" in words:
         return "export_oom", "the export ran out of the memory it was given"
     if _UNSUPPORTED_OPSET.search(words):
         return "export_unsupported_opset", f"{exporter} does not offer opset {opset}"

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from edgesweep.export.arguments import call_of
+from edgesweep.export.arguments import call_of, replace_tensors
 from edgesweep.export.exporters import Request
+from edgesweep.models.inputs import tensors_in
+
+if TYPE_CHECKING:
+    import torch
 
 
 class _Tracing:
@@ -17,7 +22,7 @@ class _Tracing:
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._args, self._kwargs = call_of(request.module, request.inputs)
+        self._module, self._args = _positional(request)
         self._warnings: tuple[str, ...] = ()
 
     @property
@@ -37,10 +42,9 @@ class _Tracing:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             torch.onnx.export(
-                request.module,
+                self._module,
                 self._args,
                 str(path),
-                kwargs=self._kwargs or None,
                 dynamo=False,
                 opset_version=opset,
                 input_names=list(request.input_names),
@@ -49,6 +53,33 @@ class _Tracing:
             )
         told = [str(warning.message) for warning in caught if issubclass(warning.category, torch.jit.TracerWarning)]
         self._warnings = tuple(dict.fromkeys(told))
+
+
+def _positional(request: Request) -> tuple[torch.nn.Module, tuple[Any, ...]]:
+    """A module and arguments that the tracer can follow: tensors by position only.
+
+    The tracer drops keyword arguments and mixes up nested ones, so a module that takes such is wrapped.
+    """
+    import torch
+
+    args, kwargs = call_of(request.module, request.inputs)
+    if not kwargs and all(isinstance(arg, torch.Tensor) for arg in args):
+        return request.module, args
+
+    class Positional(torch.nn.Module):  # type: ignore[misc] # torch comes without types here
+        """Takes every tensor in order and calls the model as it wants to be called."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = request.module
+
+        def forward(self, *tensors: torch.Tensor) -> Any:
+            left = iter(tensors)
+            inputs = replace_tensors(request.inputs, lambda _path, _tensor: next(left))
+            args, kwargs = call_of(self.model, inputs)
+            return self.model(*args, **kwargs)
+
+    return Positional().eval(), tuple(tensors_in(request.inputs).values())
 
 
 class _TorchScript:
