@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import select
-import signal
 
 from edgesweep_proto.trial import TrialState
 
@@ -43,11 +42,8 @@ def reap_orphans(journal: Journal) -> int:
                 continue
             _log.warning("worker %d of trial %s outlived its agent: killed", running.pid, entry.trial_id)
             kill_group(running.pid)
-            signal.pidfd_send_signal(watched, signal.SIGKILL)
             _wait(watched)
             killed += 1
-        except ProcessLookupError:
-            continue
         finally:
             os.close(watched)
     return killed

@@ -63,9 +63,13 @@ def discover(named: Iterable[Interpreter], state_dir: Path) -> tuple[Interpreter
     found = {interpreter.python: interpreter for interpreter in named}
     for python in sorted((state_dir / "runtimes").glob("*/bin/python")):
         found.setdefault(str(python), Interpreter(str(python)))
-    if importlib.util.find_spec("onnxruntime") is not None:
+    if _importable("onnxruntime"):
         found.setdefault(sys.executable, Interpreter(sys.executable))
     return tuple(found.values())
+
+
+def _importable(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
 
 
 class RuntimeBook:

@@ -1,0 +1,51 @@
+"""What a SIGKILL means depends on evidence: only a counted memory kill makes it `oom`."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from edgesweep_agent.findings import Findings
+from edgesweep_agent.oom import OomCount
+from edgesweep_agent.verdicts import judge, signal_name
+from edgesweep_agent.worker_process import Ending
+from edgesweep_proto.trial import TrialOutcome
+
+KILLED = Ending(exit_code=None, signal=signal.SIGKILL, end=None)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "cause"),
+    [
+        (OomCount(3, "/memory.events"), OomCount(4, "/memory.events"), "oom"),
+        (OomCount(3, "/memory.events"), OomCount(3, "/memory.events"), "crash"),
+        (None, OomCount(4, "/memory.events"), "crash"),
+        (None, None, "crash"),
+    ],
+)
+def test_a_memory_kill_needs_evidence(
+    tmp_path: Path, before: OomCount | None, after: OomCount | None, cause: str
+) -> None:
+    result = judge(Findings("t", tmp_path / "s"), KILLED, "", before, after)
+    assert (result.outcome, result.cause) == (TrialOutcome.FAILED, cause)
+    assert ("SIGKILL" in result.message) == (cause == "crash")
+    assert ("/memory.events counts 1" in result.evidence) == (cause == "oom")
+
+
+def test_another_signal_is_a_crash_whatever_the_counters_say(tmp_path: Path) -> None:
+    ending = Ending(exit_code=None, signal=signal.SIGSEGV, end=None)
+    result = judge(Findings("t", tmp_path / "s"), ending, "", OomCount(1, "x"), OomCount(2, "x"))
+    assert result.cause == "crash"
+
+
+def test_a_last_word_counts_even_when_the_process_then_died(tmp_path: Path) -> None:
+    ending = Ending(exit_code=None, signal=signal.SIGSEGV, end={"outcome": "pass", "stage": "placement"})
+    result = judge(Findings("t", tmp_path / "s"), ending, "", None, None)
+    assert result.outcome is TrialOutcome.PASS
+    assert result.signal == signal.SIGSEGV
+
+
+def test_signals_without_a_name_have_a_number() -> None:
+    assert signal_name(11) == "SIGSEGV"
+    assert signal_name(60) == "signal 60"
