@@ -111,3 +111,13 @@ def test_postgresql_without_its_driver_names_the_extra(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.strip() == "missing_extra pip install 'edgesweep[postgres]'"
+
+
+def test_a_report_opens_the_store_while_a_sweep_writes(tmp_path, make):
+    address = f"sqlite:///{tmp_path}/store.sqlite"
+    with Store.open(address, tmp_path) as sweep:
+        sweep.create_run(make.run(), make.cells())
+        with sweep._write() as connection:
+            connection.execute(text("UPDATE runs SET state = 'interrupted'"))
+            with Store.open(address, tmp_path) as report:
+                assert report.load_run(make.run().id).run == make.run()

@@ -137,6 +137,9 @@ def _migrate(engine: Engine, shown: str) -> None:
     config.set_main_option("path_separator", "os")
     script = ScriptDirectory.from_config(config)
     head = script.get_current_head()
+    with engine.connect() as connection:
+        if MigrationContext.configure(connection).get_current_revision() == head:
+            return  # the usual case waits for nobody
     # One transaction, under a lock: two controllers that open a new store at once migrate it once.
     with writing(engine).begin() as connection:
         if engine.dialect.name == "postgresql":
