@@ -138,10 +138,13 @@ def test_it_dies_with_a_killed_controller(tmp_path):
         [sys.executable, "-c", CONTROLLER, str(tmp_path / "state"), python], stdout=subprocess.PIPE
     )
     with controller:
-        pid = int(controller.stdout.readline())
-        assert psutil.Process(pid).ppid() == controller.pid
+        agent = psutil.Process(int(controller.stdout.readline()))
+        assert agent.ppid() == controller.pid
         controller.send_signal(signal.SIGKILL)
-        assert wait_gone(pid), "the agent outlived its controller"
+        gone, alive = psutil.wait_procs([agent], timeout=30)
+    for survivor in alive:
+        survivor.kill()
+    assert gone, "the agent outlived its controller"
 
 
 def test_a_launcher_whose_parent_is_gone_already_starts_nothing(tmp_path):

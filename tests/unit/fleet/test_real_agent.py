@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import io
 import os
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import psutil
 import pytest
 from edgesweep.errors import EdgesweepError, ExitCode
@@ -19,7 +21,8 @@ from edgesweep.fleet.client import DeviceClient
 from edgesweep.fleet.inventory import DeviceEntry
 from edgesweep.fleet.local_agent import LocalAgent
 from edgesweep.fleet.transfer import CHUNK_BYTES, TransferLimits
-from edgesweep_proto.blob import Blob
+from edgesweep_proto.blob import Blob, Manifest, Tensor
+from edgesweep_proto.trial import Protocol, Provider, SessionOptions, Tolerance, Trial, TrialOutcome, TrialState
 from edgesweep_proto.v1 import artifact_pb2
 
 WATCHFUL = LinkTimings(
@@ -79,6 +82,72 @@ async def test_a_lease_and_a_push_that_goes_on_where_it_was_cut(agent, lab, tmp_
         assert await client.push([blob], tmp_path.joinpath, lease.fencing_number) == 0
         await client.release(lease.fencing_number)
         assert await client.list_leases() == ()
+
+
+async def test_a_trial_from_submit_to_acknowledge(agent, lab, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    helper, data = onnx.helper, onnx.TensorProto
+
+    def keep(content: bytes) -> Blob:
+        digest = hashlib.sha256(content).hexdigest()
+        (tmp_path / digest).write_bytes(content)
+        return Blob(digest, len(content))
+
+    def tensor(name: str, array: np.ndarray) -> Tensor:
+        file = io.BytesIO()
+        np.save(file, array)
+        return Tensor(name, keep(file.getvalue()), str(array.dtype), array.shape)
+
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "relu",
+        [helper.make_tensor_value_info("x", data.FLOAT, [2, 3])],
+        [helper.make_tensor_value_info("y", data.FLOAT, [2, 3])],
+    )
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    x = np.linspace(-1.0, 1.0, 6, dtype=np.float32).reshape(2, 3)
+    async with connect(agent, lab.controller) as client:
+        runtime = (await client.describe()).runtimes[0]
+        lease = await client.acquire("test", ttl_s=60.0)
+        trial = Trial(
+            id="run/key/0/0",
+            run_id="run",
+            cell_key="key",
+            cell_name="pi-1/relu/none-opset17-asis-fp32/1/cpu/example/t1",
+            round=0,
+            attempt=0,
+            artifact=Manifest(keep(model.SerializeToString())),
+            inputs=(tensor("x", x),),
+            references=(tensor("y", np.maximum(x, 0)),),
+            tolerance=Tolerance(),
+            runtime_id=runtime.id,
+            providers=(Provider("CPUExecutionProvider"),),
+            session=SessionOptions(),
+            protocol=Protocol(min_inferences=50, min_duration_s=0.01, max_duration_s=0.1),
+            deadlines_s={"": 60.0},
+        )
+        with pytest.raises(EdgesweepError) as caught:
+            await client.submit(trial, lease.fencing_number)
+        assert caught.value.code == "blob_missing"
+        await client.push(trial.blobs, tmp_path.joinpath, lease.fencing_number)
+        assert await client.submit(trial, lease.fencing_number) in {TrialState.QUEUED, TrialState.RUNNING}
+
+        cursors = []
+        async with contextlib.aclosing(client.watch("run")) as events:
+            async for event in events:
+                cursors.append(event.cursor)
+                if event.state is TrialState.FINISHED:
+                    break
+        assert cursors == sorted(set(cursors))
+
+        (fetched,) = [item async for item in client.fetch("run")]
+        assert (fetched.result.outcome, fetched.result.message) == (TrialOutcome.PASS, "")
+        times = np.frombuffer(fetched.samples, dtype="<i8")
+        assert len(times) == fetched.result.samples.warmup_count + fetched.result.samples.measured_count
+        assert times.min() > 0
+        assert await client.acknowledge([trial.id]) == (trial.id,)
+        assert [item async for item in client.fetch("run")] == []
+        assert await client.submit(trial, lease.fencing_number) is TrialState.ACKNOWLEDGED
 
 
 async def test_refusals_carry_the_agents_code(agent, lab, tmp_path):
@@ -155,4 +224,6 @@ def test_the_agent_dies_with_a_killed_controller(tmp_path, lab):
         agent = psutil.Process(int(controller.stdout.readline()))
         controller.send_signal(signal.SIGKILL)
         gone, alive = psutil.wait_procs([agent], timeout=30)
-    assert gone, alive
+    for survivor in alive:
+        survivor.kill()
+    assert gone
