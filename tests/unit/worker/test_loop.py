@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-import time
+import itertools
+from types import SimpleNamespace
 
 import pytest
 from edgesweep_worker import loop
@@ -26,12 +27,27 @@ def test_it_stops_at_the_floor_of_samples():
     assert set(call.calls) == {(1, 2)}
 
 
-def test_it_stops_at_the_floor_of_time():
-    began = time.perf_counter_ns()
-    timed = run_timed(Counted(), None, None, Limits(1, 2_000_000))
-    assert time.perf_counter_ns() - began >= 2_000_000
+@pytest.fixture
+def ticking(monkeypatch):
+    """A clock that moves on by 10 ns at every look, so that each sample is 10 ns and each round 20 ns."""
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter_ns=itertools.count(1000, 10).__next__))
+
+
+def test_it_stops_at_the_floor_of_time(ticking):
+    # Looks at 1000 (start), then pairs: the first one to end at 1100 or later is the fifth.
+    timed = run_timed(Counted(), None, None, Limits(1, 100))
+    assert list(timed.samples) == [10] * 5
     assert timed.stop_reason == "floors_met"
-    assert len(timed.samples) > 1
+
+
+def test_both_floors_must_hold(ticking):
+    assert len(run_timed(Counted(), None, None, Limits(8, 100)).samples) == 8
+    assert len(run_timed(Counted(), None, None, Limits(2, 100)).samples) == 5
+
+
+def test_the_cap_of_time_ends_it(ticking):
+    timed = run_timed(Counted(), None, None, Limits(10**9, 0, max_ns=60))
+    assert (len(timed.samples), timed.stop_reason) == (3, "max_duration")
 
 
 def test_the_cap_of_samples_comes_before_the_floor_of_time():
@@ -58,9 +74,16 @@ def test_a_batch_makes_one_sample_of_several_calls():
     assert len(call.calls) == 20
 
 
-def test_samples_are_what_the_call_took():
-    timed = run_timed(lambda first, second: time.sleep(0.002), None, None, Limits(3, 0))
-    assert min(timed.samples) >= 2_000_000
+def test_samples_are_what_the_call_took(monkeypatch):
+    now = [0]
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter_ns=lambda: now[0]))
+
+    def call(first, second):
+        now[0] += second
+
+    timed = run_timed(call, None, 37, Limits(3, 0))
+    assert list(timed.samples) == [37, 37, 37]
+    assert list(run_timed(call, None, 37, Limits(2, 0), batch=4).samples) == [148, 148]
 
 
 @pytest.mark.parametrize(
