@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-TINY_MODEL = '''
+TINY_MODEL = """
 import torch
 
 class Net(torch.nn.Module):
@@ -32,7 +32,7 @@ def build(width=16):
 
 def broken():
     raise RuntimeError("the weights are on another disk")
-'''
+"""
 
 TINY_PLAN = """
 version: 1

@@ -6,7 +6,6 @@ import os
 import subprocess
 
 import pytest
-
 from edgesweep.errors import ExitCode
 
 
@@ -45,7 +44,9 @@ def test_a_factory_that_raises_fails_its_model_only(lab, outcomes) -> None:
     lab.add_agent("board")
     lab.write(
         "tiny.yaml",
-        (lab.root / "tiny.yaml").read_text().replace("models:", "models:\n  - {factory: 'tiny_model.py:broken', name: broken}"),
+        (lab.root / "tiny.yaml")
+        .read_text()
+        .replace("models:", "models:\n  - {factory: 'tiny_model.py:broken', name: broken}"),
     )
     done = lab.cli("run", "tiny.yaml", "-o", "table")
     check(done, ExitCode.USAGE, "broken")
@@ -98,12 +99,16 @@ def test_an_empty_inventory(lab) -> None:
 def test_a_full_disk_on_the_device(lab) -> None:
     state = lab.root / "small"
     state.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(state)], check=False, capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(state)], check=False, capture_output=True
+    )
     if mounted.returncode:
         pytest.skip("this machine does not let us mount a tmpfs")
     try:
         agent = lab.add_agent("board", state=state)
-        lab.write("tiny.yaml", (lab.root / "tiny.yaml").read_text().replace("ranges:", "args: {width: 100000}\n    ranges:"))
+        lab.write(
+            "tiny.yaml", (lab.root / "tiny.yaml").read_text().replace("ranges:", "args: {width: 100000}\n    ranges:")
+        )
         done = lab.cli("run", "tiny.yaml")
         check(done, ExitCode.LAB, "next: edgesweep run --resume")
         assert "room" in done.stdout + done.stderr or "disk" in done.stdout + done.stderr

@@ -36,7 +36,7 @@ def test_the_quickstart_sweeps_and_leaves_a_report_and_no_process(lab) -> None:
 
     page = (lab.root / "report.html").read_text()
     assert len(page.encode()) < 1_000_000
-    assert "src=\"http" not in page
+    assert 'src="http' not in page
     for cell in cells:
         assert cell["name"] in page
 
@@ -58,7 +58,13 @@ def test_the_report_opens_in_a_real_browser(lab, tmp_path) -> None:
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
     options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
     shown = subprocess.run(
-        [chromium, *options, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", f"file://{lab.root / 'report.html'}"],
+        [
+            chromium,
+            *options,
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--dump-dom",
+            f"file://{lab.root / 'report.html'}",
+        ],
         capture_output=True,
         text=True,
         timeout=60,

@@ -37,7 +37,13 @@ def test_plain_progress_is_one_line_a_cell_without_control_codes(lab) -> None:
     assert "\r" not in done.stderr
     cells = json.loads(lab.cli("report", "latest", "-o", "json").stdout)["cells"]
     for cell in cells:
-        assert sum(cell["name"].split("/", 1)[1].split("/")[1] in line and "pass" in line for line in done.stderr.splitlines()) == 1
+        assert (
+            sum(
+                cell["name"].split("/", 1)[1].split("/")[1] in line and "pass" in line
+                for line in done.stderr.splitlines()
+            )
+            == 1
+        )
 
 
 def test_a_second_run_exports_nothing_and_uploads_nothing(lab) -> None:

@@ -51,4 +51,6 @@ def find_home() -> Home:
     from platformdirs import PlatformDirs
 
     dirs = PlatformDirs("edgesweep")
-    return Home(Path(dirs.user_config_dir), Path(dirs.user_cache_dir), Path(dirs.user_state_dir), Path(dirs.user_data_dir))
+    return Home(
+        Path(dirs.user_config_dir), Path(dirs.user_cache_dir), Path(dirs.user_state_dir), Path(dirs.user_data_dir)
+    )

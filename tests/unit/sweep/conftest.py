@@ -3,6 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from edgesweep.export.result import ExportResult, Payload, Produced
+from edgesweep.plan.cell import Cell, Shape, Variant
+from edgesweep.stats.summary import summarise
+from edgesweep.store.records import TrialRecord
 from edgesweep_proto.blob import Blob, Manifest, Tensor
 from edgesweep_proto.trial import (
     Placement,
@@ -13,11 +17,6 @@ from edgesweep_proto.trial import (
     TrialOutcome,
     TrialResult,
 )
-
-from edgesweep.export.result import ExportResult, Payload, Produced
-from edgesweep.plan.cell import Cell, Shape, Variant
-from edgesweep.stats.summary import summarise
-from edgesweep.store.records import TrialRecord
 
 
 def digest(letter: str) -> str:

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from edgesweep_proto.trial import Stage, TrialOutcome
-
 from edgesweep.plan.cell import Skip
 from edgesweep.store.records import Outcome, Verdict
 from edgesweep.sweep.outcome import end_of_failed_export, end_of_skip, end_of_trials, follow
 from edgesweep.sweep.work import group_cells, variant_key
+from edgesweep_proto.trial import Stage, TrialOutcome
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-
 from edgesweep.errors import ExitCode
 from edgesweep.store.records import CellEnd, CellRecord, Outcome, RunRecord, RunView, Verdict
 from edgesweep.sweep.run_verdict import judge_run

@@ -4,10 +4,6 @@ import dataclasses
 from collections import Counter
 
 import pytest
-from edgesweep_proto.trial import TrialOutcome
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from edgesweep.plan.cell import Session, Variant
 from edgesweep.plan.preset import PRESETS
 from edgesweep.sweep.work import (
@@ -21,6 +17,9 @@ from edgesweep.sweep.work import (
     schedule,
     variant_key,
 )
+from edgesweep_proto.trial import TrialOutcome
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 
 def test_equal_artifacts_are_measured_once_through_the_first_planned_cell(make_cell, make_export) -> None:
@@ -120,7 +119,9 @@ def test_whatever_happens_no_cell_gets_more_completed_trials_than_planned(
 
 def test_rounds_come_one_after_the_other_and_the_seed_decides_the_order(make_cell, make_export) -> None:
     cells = [make_cell(opset) for opset in range(7, 24)]
-    exports = {variant_key(cell): make_export(cell.variant.opset, "0123456789abcdefg"[i]) for i, cell in enumerate(cells)}
+    exports = {
+        variant_key(cell): make_export(cell.variant.opset, "0123456789abcdefg"[i]) for i, cell in enumerate(cells)
+    }
     groups = group_cells(cells, exports)
     first = schedule(groups, {}, 3, "seed")
     assert [item.round for item in first] == [0] * 17 + [1] * 17 + [2] * 17
