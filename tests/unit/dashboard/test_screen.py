@@ -129,6 +129,8 @@ def test_pictures_of_one_document_are_equal_and_load_nothing_unasked(make_doc):
     svg = draw_dashboard(doc, share=0.6, width=120, height=32)
     assert svg == draw_dashboard(doc, share=0.6, width=120, height=32)
     assert "Edgesweep" in svg
+    assert "url(http" not in svg
+    assert "@font-face" not in svg
     assert "opset&#160;13" in draw_tables(doc, width=100)
 
 

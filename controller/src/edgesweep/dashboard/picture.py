@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -44,6 +45,10 @@ _THEME = TerminalTheme(
 )
 
 
+# rich's own pictures fetch their font from the network; a README's picture may not.
+_FETCHED_FONT = re.compile(r"@font-face \{.*?\}\s*", flags=re.DOTALL)
+
+
 def view_of(events: Iterable[Timed]) -> SweepView:
     """The view after these events, its clock standing at the last of them."""
     now = [0.0]
@@ -65,7 +70,9 @@ def to_svg(content: RenderableType, *, width: int, title: str) -> str:
         legacy_windows=False,
     )
     console.print(content)
-    return console.export_svg(title=title, theme=_THEME, unique_id="edgesweep")
+    svg = console.export_svg(title=title, theme=_THEME, unique_id="edgesweep")
+    fonts = 'font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace'
+    return _FETCHED_FONT.sub("", svg).replace("font-family: Fira Code, monospace", fonts)
 
 
 def draw_dashboard(doc: dict[str, Any], *, share: float, width: int, height: int) -> str:
