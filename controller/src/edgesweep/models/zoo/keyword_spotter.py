@@ -36,11 +36,11 @@ class KeywordSpotter(nn.Module):
         return scores
 
 
-def build(width: int = 256, classes: int = 12) -> Model:
+def build(width: int = 384, classes: int = 12) -> Model:
     """The built-in model `keyword-spotter` with a recurrent layer of `width` units and `classes` classes."""
     entry = ZOO["keyword-spotter"]
     return Model(
-        module=seeded(lambda: KeywordSpotter(40, 160, width, classes), seed=3, gain=1.5),
+        module=seeded(lambda: KeywordSpotter(40, 192, width, classes), seed=3, gain=1.5),
         example_inputs=(seeded_example((1, 100, 40), seed=3),),
         dynamic=entry.dynamic,
         ranges=entry.facts.ranges,
