@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-
 from edgesweep.export.result import ExportResult
 from edgesweep.export.service import ExportJob, ExportService
 from edgesweep.models.source import ModelSource, SourceKind

@@ -8,11 +8,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from edgesweep_proto.codec import from_json, to_json
-from edgesweep_proto.trial import Stage
-
 from edgesweep.export.result import ExportResult
 from edgesweep.export.service import ExportService
+from edgesweep_proto.codec import from_json, to_json
+from edgesweep_proto.trial import Stage
 
 
 def find(sweep: dict[str, ExportResult], name: str) -> ExportResult:
@@ -168,10 +167,7 @@ def test_large_weights_are_blobs_of_their_own_that_variants_share(sweep, export_
     assert dynamo.manifest.external
     model = onnx.load_from_string(model_bytes(export_root, dynamo))
     locations = {
-        entry.value
-        for tensor in model.graph.initializer
-        for entry in tensor.external_data
-        if entry.key == "location"
+        entry.value for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"
     }
     assert locations == {f"{blob.sha256}.bin" for blob in dynamo.manifest.external}
     assert not find(sweep, "linear dynamo 18 static").manifest.external

@@ -1,23 +1,23 @@
-"""A ready `.onnx` file: taken as it is, held to the same checks, and given inputs and references of its own."""
+"""A ready `.onnx` file: taken as it is, held to the same checks, and given inputs and references of its own.
+
+A host that only measures such files needs no torch and no onnx: without onnx the checker is left out, without
+onnxruntime the references.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import math
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
+from edgesweep_agent.onnx_header import read_header
 from edgesweep_proto.blob import Blob, Manifest
 from edgesweep_proto.codec import to_json
 from edgesweep_proto.trial import Stage
-from numpy.typing import NDArray
 
-from edgesweep.export.axes import slug_of
 from edgesweep.export.blobs import Blobs, digest_of
 from edgesweep.export.cache import ExportCache, environment
 from edgesweep.export.canonical import external_name, graph_hash_of, is_external, location_of, point_to, tensors_in
@@ -25,6 +25,7 @@ from edgesweep.export.check import check_graph
 from edgesweep.export.digest import digest_json, source_key
 from edgesweep.export.facts import Declared, Facts, facts_of
 from edgesweep.export.failure import Failure
+from edgesweep.export.onnx_inputs import UnusableInputError, case_for
 from edgesweep.export.payloads import payload_of
 from edgesweep.export.pipeline import Bench, failed, produced_of
 from edgesweep.export.proof import Case, Proof, prove
@@ -36,9 +37,6 @@ from edgesweep.plan.cell import Shape, Variant
 if TYPE_CHECKING:
     import onnx
 
-#: What an open dimension gets where neither the plan nor the file names a size.
-_OPEN_SIZE = 1
-
 
 class UnusableFileError(Exception):
     """The file is not a model that can be taken; carries the failure."""
@@ -46,6 +44,16 @@ class UnusableFileError(Exception):
     def __init__(self, cause: str, message: str, detail: str = "") -> None:
         super().__init__(message)
         self.failure = Failure(Stage.CHECK, cause, message, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A readable model. `data` holds its external files by the location it names; `model` is None without onnx."""
+
+    path: Path
+    facts: Facts
+    data: dict[str, Path]
+    model: onnx.ModelProto | None
 
 
 def take_file(
@@ -56,56 +64,56 @@ def take_file(
     The model's bytes stay as they are, unless it has external data: that is renamed to its digest.
     """
     started = time.perf_counter()
-    path = Path(source.ref)
+    asked = tuple(shapes) or (Shape(),)
     try:
-        model = _read(path)
-        data = _data_of(model, path)
+        file = _read(Path(source.ref))
+        key = _key(source, variant, asked, file)
+        found = cache.get(key)
+        if found is not None:
+            return found
+        with tempfile.TemporaryDirectory(dir=bench.scratch, prefix="file-") as name:
+            result = _take(source, variant, asked, file, Path(name), bench)
     except UnusableFileError as error:
         return failed(variant, error.failure, time.perf_counter() - started)
-    key = _key(source, variant, shapes, path, data)
-    found = cache.get(key)
-    if found is not None:
-        return found
-    with tempfile.TemporaryDirectory(dir=bench.scratch, prefix="file-") as name:
-        result = _take(source, variant, shapes, model, path, data, Path(name), bench)
     result = replace(result, seconds=time.perf_counter() - started)
     cache.put(key, result)
     return result
 
 
 def _take(
-    source: ModelSource,
-    variant: Variant,
-    shapes: Sequence[Shape],
-    model: onnx.ModelProto,
-    path: Path,
-    data: Mapping[str, Path],
-    folder: Path,
-    bench: Bench,
+    source: ModelSource, variant: Variant, shapes: Sequence[Shape], file: _File, folder: Path, bench: Bench
 ) -> ExportResult:
     tolerance = tolerance_for(variant.precision)
-    facts = facts_of(model)
-    manifest, artifact = _store(model, path, data, folder, bench.blobs)
-    proven: dict[str, tuple[str, ...]] = {}
-    produced = produced_of(facts, manifest, graph_hash_of(model), proven)
+    manifest, artifact = _store(file, folder, bench.blobs)
+    graph_hash = graph_hash_of(file.model) if file.model is not None else ""
+    produced = produced_of(file.facts, manifest, graph_hash, {})
     result = ExportResult(variant, Stage.CHECK, manifest=manifest, produced=produced, tolerance=tolerance)
-    failure = check_graph(artifact, model)
+    failure = check_graph(artifact, file.model) if file.model is not None else None
+    cases: list[Case] = []
+    proof = None
     if failure is None:
         try:
-            cases = [
-                _case(source, facts, dict(shape.sizes), folder / f"shape{index}")
-                for index, shape in enumerate(shapes or (Shape(),))
-            ]
-        except UnusableFileError as error:
-            failure = error.failure
-    if failure is not None:
+            cases = [case_for(source, file.facts, shape, folder / shape.slug) for shape in shapes]
+            proof = prove(artifact, cases, tolerance, bench.proof_timeout_s)
+            failure = _finding(source, proof)
+        except UnusableInputError as error:
+            failure = Failure(Stage.CHECK, "invalid_model_file", str(error))
+    if failure is not None or proof is None:
+        failure = failure or Failure(Stage.CHECK, "unknown", "the file was not proven")
         return replace(result, cause=failure.cause, message=failure.message, detail=failure.detail)
-    proof = prove(artifact, cases, tolerance, bench.proof_timeout_s)
-    if proof.failure is not None and source.references is not None and proof.failure.cause != "unprovable_here":
-        failure = proof.failure
-        return replace(result, cause=failure.cause, message=failure.message, detail=failure.detail)
-    payloads = _pack(source, shapes or (Shape(),), cases, proof, facts, bench.blobs)
+    payloads = _pack(source, shapes, cases, proof, file.facts, bench.blobs)
     return replace(result, numerics=proof.numerics, sizes_tried=proof.tried, payloads=payloads)
+
+
+def _finding(source: ModelSource, proof: Proof) -> Failure | None:
+    """What the host found out about the file.
+
+    Only references that the user gave can show a file wrong. Without them the inputs are made up, and a host that
+    cannot run the file says little about the boards.
+    """
+    if proof.failure is None or source.references is None or proof.failure.cause == "unprovable_here":
+        return None
+    return proof.failure
 
 
 def _pack(
@@ -114,6 +122,7 @@ def _pack(
     """Payloads with the folder's references, else the host's own outputs, else none and the reason."""
     dynamic = {
         value.name: {axis: name for axis, name in enumerate(value.shape or ()) if isinstance(name, str)}
+        | source.dynamic.get(value.name, {})
         for value in facts.inputs
     }
     packed = {}
@@ -123,53 +132,58 @@ def _pack(
         if references is None:
             why = proof.failure.message if proof.failure else "the host's onnxruntime gave no outputs"
             note = f"nothing to compare with: {why}"
-        elif source.references is None:
-            note = "compared with the host's onnxruntime: a file has no torch to be held against"
+        elif case.references is None:
+            note = "compared with the host's onnxruntime: a ready file has no torch to be held against"
         packed[shape.slug] = payload_of(
             replace(case, references=references), shape, facts, blobs, dynamic=dynamic, note=note
         )
     return packed
 
 
-def _read(path: Path) -> onnx.ModelProto:
-    import onnx
-    from google.protobuf.message import DecodeError
-
+def _read(path: Path) -> _File:
+    """The file's facts and its external data, by the package onnx or, without it, by the header alone."""
     try:
-        model = onnx.load(path, load_external_data=False)
+        header = read_header(path)
     except OSError as error:
         raise UnusableFileError("invalid_model_file", f"{path.name} cannot be read: {error.strerror}") from error
-    except (DecodeError, ValueError) as error:
+    except ValueError as error:
+        raise UnusableFileError("invalid_model_file", str(error)) from error
+    data = {location: _beside(path, location) for location in header.external_locations}
+    try:
+        import onnx
+    except ImportError:
+        inputs, outputs = (
+            tuple(Declared(value.name, value.dtype, value.dims) for value in values)
+            for values in (header.inputs, header.outputs)
+        )
+        domains = tuple(sorted(domain or "ai.onnx" for domain in header.domains))
+        facts = Facts(header.opset, header.ir_version, header.node_count, domains, inputs, outputs)
+        return _File(path, facts, data, None)
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's DecodeError has a home of its own in every version
         raise UnusableFileError("invalid_model_file", f"{path.name} is not a whole ONNX model", str(error)) from error
-    if not model.opset_import or not model.graph.node:
-        raise UnusableFileError("invalid_model_file", f"{path.name} holds no graph: it is not an ONNX model")
-    return model
+    return _File(path, facts_of(model), data, model)
 
 
-def _data_of(model: onnx.ModelProto, path: Path) -> dict[str, Path]:
-    """The files of external data by the location that the model names; all lie beside the model or below it."""
+def _beside(path: Path, location: str) -> Path:
+    """The file of external data that the model names; it lies in the model's folder or below it."""
     folder = path.resolve().parent
-    found: dict[str, Path] = {}
-    for tensor in tensors_in(model):
-        if not is_external(tensor):
-            continue
-        location = location_of(tensor)[0]
-        file = (folder / location).resolve()
-        if not file.is_relative_to(folder):
-            raise UnusableFileError("invalid_model_file", f"{path.name} names data outside its own folder: {location}")
-        if not file.is_file():
-            raise UnusableFileError("external_data_missing", f"{path.name} names {location}, which is not there")
-        found[location] = file
+    found = (folder / location).resolve()
+    if not location or not found.is_relative_to(folder):
+        raise UnusableFileError("invalid_model_file", f"{path.name} names data outside its own folder: '{location}'")
+    if not found.is_file():
+        raise UnusableFileError("external_data_missing", f"{path.name} names {location}, which is not there")
     return found
 
 
-def _key(source: ModelSource, variant: Variant, shapes: Sequence[Shape], path: Path, data: Mapping[str, Path]) -> str:
+def _key(source: ModelSource, variant: Variant, shapes: Sequence[Shape], file: _File) -> str:
     references = sorted(Path(source.references).rglob("*.npy")) if source.references else []
     return digest_json(
         {
-            "file": digest_of(path),
-            "data": sorted((location, digest_of(file)) for location, file in data.items()),
-            "references": [(str(file), digest_of(file)) for file in references],
+            "file": digest_of(file.path),
+            "data": sorted((location, digest_of(path)) for location, path in file.data.items()),
+            "references": [(str(path), digest_of(path)) for path in references],
             "source": source_key(source),
             "variant": to_json(variant),
             "shapes": sorted(shape.slug for shape in shapes),
@@ -178,88 +192,31 @@ def _key(source: ModelSource, variant: Variant, shapes: Sequence[Shape], path: P
     )
 
 
-def _store(
-    model: onnx.ModelProto, path: Path, data: Mapping[str, Path], folder: Path, blobs: Blobs
-) -> tuple[Manifest, Path]:
+def _store(file: _File, folder: Path, blobs: Blobs) -> tuple[Manifest, Path]:
     """Put the artifact into the store; the manifest, and a copy in `folder` whose external data has its final names."""
     artifact = folder / "model.onnx"
-    if not data:
-        artifact.write_bytes(path.read_bytes())
-        return Manifest(blobs.put_file(path)), artifact
-    named: dict[str, Blob] = {}
-    for location, file in data.items():
-        named[location] = blobs.put_file(file)
-        target = folder / external_name(named[location])
-        if not target.exists():
-            target.write_bytes(file.read_bytes())
-    for tensor in tensors_in(model):
-        if is_external(tensor):
-            location, offset, length = location_of(tensor)
-            point_to(tensor, external_name(named[location]), offset, length)
-    artifact.write_bytes(model.SerializeToString(deterministic=True))
+    named = {location: blobs.put_file(path) for location, path in file.data.items()}
+    for location, blob in named.items():
+        (folder / external_name(blob)).write_bytes(file.data[location].read_bytes())
+    if any(location != external_name(blob) for location, blob in named.items()):
+        _rename(file, named)
+        assert file.model is not None  # noqa: S101 - `_rename` refuses without it
+        artifact.write_bytes(file.model.SerializeToString(deterministic=True))
+    else:
+        artifact.write_bytes(file.path.read_bytes())
     external = {blob.sha256: blob for blob in named.values()}
     return Manifest(blobs.put_file(artifact), tuple(external.values())), artifact
 
 
-def _case(source: ModelSource, facts: Facts, sizes: Mapping[str, int], folder: Path) -> Case:
-    """Inputs for one shape, with the folder's references where they are for that shape."""
-    folder.mkdir()
-    label = slug_of(sizes)
-    given = _folder_arrays(source.references, label)
-    inputs = {}
-    for index, value in enumerate(facts.inputs):
-        array = given.get(value.name)
-        inputs[value.name] = folder / f"input{index}.npy"
-        np.save(
-            inputs[value.name],
-            array if array is not None else _draw(value, _shape(source, value, sizes)),
-            allow_pickle=False,
-        )
-    references = None
-    if source.references is not None and all(value.name in given for value in facts.outputs):
-        references = tuple(folder / f"output{index}.npy" for index in range(len(facts.outputs)))
-        for value, file in zip(facts.outputs, references, strict=True):
-            np.save(file, given[value.name], allow_pickle=False)
-    outputs = folder / "host" if references is None else None
-    return Case(label, inputs, references, example=label == "example", outputs=outputs)
-
-
-def _folder_arrays(references: str | None, label: str) -> dict[str, NDArray[Any]]:
-    """The arrays in the references folder by name: `NAME.npy` for the example, `SHAPE/NAME.npy` for another shape."""
-    if references is None:
-        return {}
-    folder = Path(references) if label == "example" else Path(references) / label
-    try:
-        return {file.stem: np.load(file, allow_pickle=False) for file in sorted(folder.glob("*.npy"))}
-    except (OSError, ValueError) as error:
-        raise UnusableFileError("invalid_model_file", f"a reference in {folder} cannot be read: {error}") from error
-
-
-def _shape(source: ModelSource, value: Declared, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """An input's sizes: the file's numbers, the shape's sizes by dimension name, and 1 for what stays open."""
-    if value.shape is None:
+def _rename(file: _File, named: Mapping[str, Blob]) -> None:
+    """Point the model's tensors to their data's digests."""
+    if file.model is None:
         raise UnusableFileError(
-            "invalid_model_file", f"input '{value.name}' declares no shape: give inputs and outputs under `references:`"
+            "unprovable_here",
+            f"{file.path.name} keeps weights in other files; renaming them to their digests needs the package onnx: "
+            "pip install 'edgesweep[export]'",
         )
-    names = source.dynamic.get(value.name, {})
-    shape = []
-    for axis, declared in enumerate(value.shape):
-        name = names.get(axis, declared if isinstance(declared, str) else "")
-        shape.append(declared if isinstance(declared, int) else sizes.get(name, _OPEN_SIZE))
-    return tuple(shape)
-
-
-def _draw(value: Declared, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Values for an input from a seed made of its name: normal floats, small integers that are safe as indices."""
-    if not value.dtype or value.dtype == "object":
-        raise UnusableFileError(
-            "invalid_model_file", f"input '{value.name}' has a type that numpy cannot make: give it under `references:`"
-        )
-    seed = int.from_bytes(hashlib.sha256(value.name.encode()).digest()[:8])
-    generator = np.random.default_rng(seed)
-    kind = np.dtype(value.dtype).kind
-    if kind == "b":
-        return np.ones(shape, dtype=np.bool_)
-    if kind in "iu":
-        return generator.integers(0, 2, size=shape).astype(value.dtype)
-    return generator.standard_normal(math.prod(shape)).reshape(shape).astype(value.dtype)
+    for tensor in tensors_in(file.model):
+        if is_external(tensor):
+            location, offset, length = location_of(tensor)
+            point_to(tensor, external_name(named[location]), offset, length)

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from edgesweep.export.blobs import Blobs
+from edgesweep.export.cache import ExportCache
+from edgesweep.export.onnx_source import take_file
+from edgesweep.export.pipeline import Bench
+from edgesweep.export.result import ExportResult
+from edgesweep.models.source import ModelSource, SourceKind
+from edgesweep.plan.cell import Shape, Variant
+from onnx import TensorProto, helper, numpy_helper
+
+BATCH4 = Shape((("batch", 4),))
+
+
+def save(path: Path, op: str = "Mul", *, external: bool = False, dtype: int = TensorProto.FLOAT) -> Path:
+    weight = numpy_helper.from_array(np.array([1.5, -2.0], dtype=np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node(op, ["x", "w"], ["y"], doc_string="kept as it is")],
+        "g",
+        [helper.make_tensor_value_info("x", dtype, ["batch", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 2])],
+        [weight],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path, save_as_external_data=external, location="weights.data", size_threshold=0)
+    return path
+
+
+class Host:
+    def __init__(self, root: Path) -> None:
+        self.blobs = Blobs(root / "blobs")
+        (root / "scratch").mkdir(parents=True)
+        self.bench = Bench(self.blobs, root / "originals", root / "scratch", 60.0)
+        self.cache = ExportCache(root / "cache", self.blobs)
+
+    def take(self, path: Path, *shapes: Shape, **fields) -> ExportResult:
+        source = ModelSource(SourceKind.ONNX, str(path), "ready", **fields)
+        variant = Variant("ready", "none", 17, "asis")
+        return take_file(source, variant, shapes or (Shape(),), self.bench, self.cache)
+
+    def load(self, tensor) -> np.ndarray:
+        return np.load(self.blobs.path_of(tensor.blob.sha256), allow_pickle=False)
+
+
+@pytest.fixture
+def host(tmp_path) -> Host:
+    return Host(tmp_path / "root")
+
+
+def test_a_ready_file_is_taken_byte_for_byte(host, tmp_path):
+    path = save(tmp_path / "m.onnx")
+    result = host.take(path, Shape(), BATCH4)
+    assert result.passed, result.message
+    assert host.blobs.path_of(result.manifest.model.sha256).read_bytes() == path.read_bytes()
+    assert (result.produced.opset, result.produced.ir_version, result.produced.nodes) == (17, 8, 1)
+    payload = result.payloads["batch4"]
+    assert payload.items == 4
+    np.testing.assert_allclose(
+        host.load(payload.references[0]), host.load(payload.inputs[0]) * np.array([1.5, -2.0], np.float32)
+    )
+    assert "onnxruntime" in payload.reference_note
+    assert result.payloads["example"].inputs[0].shape == (1, 2)
+    again = host.take(path, Shape(), BATCH4)
+    assert again.cached
+    assert again.payloads == result.payloads
+
+
+def test_external_data_is_renamed_to_its_digest(host, tmp_path):
+    result = host.take(save(tmp_path / "m.onnx", external=True))
+    assert result.passed, result.message
+    (blob,) = result.manifest.external
+    assert host.blobs.path_of(blob.sha256).read_bytes() == (tmp_path / "weights.data").read_bytes()
+    model = onnx.load(host.blobs.path_of(result.manifest.model.sha256), load_external_data=False)
+    entries = {entry.key: entry.value for entry in model.graph.initializer[0].external_data}
+    assert entries["location"] == f"{blob.sha256}.bin"
+
+
+def test_data_that_is_missing_or_elsewhere_is_refused(host, tmp_path):
+    path = save(tmp_path / "m.onnx", external=True)
+    (tmp_path / "weights.data").rename(tmp_path / "elsewhere.data")
+    assert host.take(path).cause == "external_data_missing"
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    model = onnx.load(path, load_external_data=False)
+    model.graph.initializer[0].external_data[0].value = "../elsewhere.data"
+    (inner / "m.onnx").write_bytes(model.SerializeToString())
+    result = host.take(inner / "m.onnx")
+    assert (result.cause, result.manifest) == ("invalid_model_file", None)
+    assert "outside its own folder" in result.message
+
+
+def test_a_cut_off_file_is_no_model(host, tmp_path):
+    path = save(tmp_path / "m.onnx")
+    path.write_bytes(path.read_bytes()[:-40])
+    assert host.take(path).cause == "invalid_model_file"
+    path.write_bytes(b"hello")
+    assert host.take(path).cause == "invalid_model_file"
+    assert host.take(tmp_path / "nowhere.onnx").cause == "invalid_model_file"
+
+
+def test_the_user_s_references_are_the_judge(host, tmp_path):
+    path = save(tmp_path / "m.onnx")
+    folder = tmp_path / "given"
+    folder.mkdir()
+    np.save(folder / "x.npy", np.ones((3, 2), np.float32))
+    np.save(folder / "y.npy", np.array([[1.5, -2.0]] * 3, np.float32))
+    result = host.take(path, references=str(folder))
+    assert result.passed, result.message
+    assert result.payloads["example"].inputs[0].shape == (3, 2)
+    assert result.payloads["example"].reference_note == ""
+    assert result.numerics.max_absolute_error == 0
+    np.save(folder / "y.npy", np.zeros((3, 2), np.float32))
+    assert host.take(path, references=str(folder)).cause == "wrong_output"
+
+
+def test_what_the_checker_refuses_keeps_its_facts(host, tmp_path):
+    result = host.take(save(tmp_path / "m.onnx", "Gelu"))
+    assert result.cause == "opset_not_registered"
+    assert result.produced.opset == 17
+
+
+def test_inputs_that_cannot_be_made_up_are_asked_for(host, tmp_path):
+    result = host.take(save(tmp_path / "m.onnx", "Add", dtype=TensorProto.STRING))
+    assert not result.passed
+
+
+def test_a_host_without_onnx_takes_the_file_by_its_header(host, tmp_path, monkeypatch):
+    path = save(tmp_path / "m.onnx")
+    full = host.take(path)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    bare = Host(tmp_path / "bare").take(path)
+    assert bare.passed, bare.message
+    assert bare.manifest == full.manifest
+    assert bare.payloads == full.payloads
+    assert (bare.produced.opset, bare.produced.nodes, bare.produced.graph_hash) == (17, 1, "")
