@@ -47,8 +47,7 @@ def make(tmp_path: Path) -> Make:
 
 def book(tmp_path: Path, *named: Interpreter) -> RuntimeBook:
     state = tmp_path / "state"
-    book = RuntimeBook(named, state, install_worker(state), Quiet())
-    return book
+    return RuntimeBook(named, state, install_worker(state), Quiet())
 
 
 @pytest.fixture(autouse=True)
