@@ -37,7 +37,7 @@ from edgesweep_agent.services.peer import IdentityOf, insecure_identity, tls_ide
 from edgesweep_agent.services.runtime import RuntimeServicer
 from edgesweep_agent.services.trial import TrialServicer
 from edgesweep_agent.settings import Settings, listen_address
-from edgesweep_agent.tls import CertificateError, server_credentials
+from edgesweep_agent.tls import CertificateError, diagnose, server_credentials
 from edgesweep_agent.trial_run import TrialRun
 from edgesweep_agent.trials import Supervisor
 from edgesweep_agent.worker_package import install_worker
@@ -129,6 +129,8 @@ class Agent:
         except CertificateError as error:
             raise StartError(str(error)) from error
         except RuntimeError as error:
+            if settings.tls_dir is not None and (reason := diagnose(settings.tls_dir)):
+                raise StartError(reason) from error
             raise StartError(
                 f"{settings.address} cannot be listened on: another process has the port, or this board lacks the address"
             ) from error

@@ -29,23 +29,33 @@ def server_credentials(tls_dir: Path) -> grpc.ServerCredentials:
         tls_dir: Holds `ca.pem`, `cert.pem` and `key.pem`.
 
     Raises:
-        CertificateError: a file is missing, unreadable, not PEM, not a pair, or outside its validity.
+        CertificateError: a file cannot be read, or the certificate is none or outside its validity. Whether all
+            fit together shows when gRPC listens with them; see `diagnose`.
     """
     parts = {name: _read(tls_dir / name) for name in ("ca.pem", "cert.pem", "key.pem")}
-    # gRPC accepts any bytes here and fails at the first handshake: OpenSSL tells at once.
+    # gRPC takes an empty ca.pem without a word: whoever that would let in, it must not.
+    for name in ("ca.pem", "cert.pem"):
+        _check_validity(tls_dir / name, parts[name])
+    return grpc.ssl_server_credentials(
+        [(parts["key.pem"], parts["cert.pem"])], root_certificates=parts["ca.pem"], require_client_auth=True
+    )
+
+
+def diagnose(tls_dir: Path) -> str:
+    """Why gRPC would not listen with these files, in OpenSSL's words; empty when nothing is wrong with them.
+
+    Asked only after a refusal: gRPC itself gives no reason, and OpenSSL costs a megabyte that would stay for good.
+    """
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_verify_locations(cafile=str(tls_dir / "ca.pem"))
     except (ssl.SSLError, ValueError) as error:
-        raise CertificateError(f"{tls_dir / 'ca.pem'} holds no certificate authority: {error}") from error
+        return f"{tls_dir / 'ca.pem'} holds no certificate authority: {error}"
     try:
         context.load_cert_chain(str(tls_dir / "cert.pem"), str(tls_dir / "key.pem"), password=lambda: "")
     except (ssl.SSLError, ValueError) as error:
-        raise CertificateError(f"cert.pem and key.pem in {tls_dir} are not a usable pair: {error}") from error
-    _check_validity(tls_dir / "cert.pem", parts["cert.pem"])
-    return grpc.ssl_server_credentials(
-        [(parts["key.pem"], parts["cert.pem"])], root_certificates=parts["ca.pem"], require_client_auth=True
-    )
+        return f"cert.pem and key.pem in {tls_dir} are not a usable pair: {error}"
+    return ""
 
 
 def is_loopback(host: str) -> bool:
@@ -80,7 +90,10 @@ def _read(path: Path) -> bytes:
 
 
 def _check_validity(path: Path, pem: bytes) -> None:
-    first, last = validity(ssl.PEM_cert_to_DER_cert(_first_certificate(pem)))
+    try:
+        first, last = validity(ssl.PEM_cert_to_DER_cert(_first_certificate(pem)))
+    except (ValueError, IndexError) as error:
+        raise CertificateError(f"{path} holds no certificate") from error
     now = time.time()
     if now < first:
         raise CertificateError(

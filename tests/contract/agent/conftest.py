@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import io
 import json
@@ -128,7 +128,7 @@ class Lab:
         authority = x509.load_pem_x509_certificate(self.ca.cert_pem.bytes())
         signer = serialization.load_pem_private_key(self.ca.private_key_pem.bytes(), password=None)
         key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         uri = x509.UniformResourceIdentifier(f"edgesweep://controller/{name}")
         certificate = (
             x509.CertificateBuilder()
@@ -136,8 +136,8 @@ class Lab:
             .issuer_name(authority.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(now - dt.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=1))
             .add_extension(x509.SubjectAlternativeName([uri]), critical=False)
             .sign(signer, hashes.SHA256())  # type: ignore[arg-type]
         )

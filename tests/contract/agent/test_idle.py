@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -13,12 +12,16 @@ from typing import Any
 import pytest
 
 BARE = """
-import asyncio, sys
-import grpc.aio
+import asyncio, pathlib, sys
+import grpc, grpc.aio
 
 async def main():
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    server.add_insecure_port("127.0.0.1:0")
+    if len(sys.argv) > 1:
+        ca, cert, key = ((pathlib.Path(sys.argv[1]) / name).read_bytes() for name in ("ca.pem", "cert.pem", "key.pem"))
+        server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, cert)], ca, True))
+    else:
+        server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print("ready", flush=True)
     await server.wait_for_termination()
@@ -42,14 +45,23 @@ def ticks(pid: int) -> int:
 
 
 @pytest.fixture
-def bare_server() -> Iterator[int]:
-    process = subprocess.Popen([sys.executable, "-c", BARE], stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    assert process.stdout.readline() == "ready\n"
-    yield process.pid
-    process.kill()
-    process.stdout.close()
-    process.wait()
+def bare_server() -> Iterator[Callable[..., int]]:
+    """Starts the least that a gRPC server in Python can be, with TLS where a folder is given."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*tls_dir: str) -> int:
+        process = subprocess.Popen([sys.executable, "-c", BARE, *tls_dir], stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        return process.pid
+
+    yield start
+    for process in started:
+        process.kill()
+        assert process.stdout
+        process.stdout.close()
+        process.wait()
 
 
 async def knows_its_runtimes(agent: Any, connect: Callable[..., Any], *credentials: Any) -> None:
@@ -59,18 +71,24 @@ async def knows_its_runtimes(agent: Any, connect: Callable[..., Any], *credentia
     await client.channel.close()
 
 
+@pytest.mark.parametrize("secure", [False, True])
 async def test_an_idle_agent_is_hardly_larger_than_a_bare_server(
-    start_agent: Callable[..., Any], connect: Callable[..., Any], bare_server: int, lab: Any
+    start_agent: Callable[..., Any],
+    connect: Callable[..., Any],
+    bare_server: Callable[..., int],
+    lab: Any,
+    secure: bool,
 ) -> None:
-    # The first agent leaves its runtimes remembered: what is weighed is an agent's ordinary start.
-    await knows_its_runtimes(start_agent(state="weighed"), connect)
-    first = start_agent(state="other")
-    agent = start_agent("--tls-dir", str(lab.tls_dir), state="tls")
-    bare = rss_mib(bare_server)
-    for pid in (first.pid, agent.pid):
-        rss = rss_mib(pid)
-        assert rss <= 44, f"{rss:.1f} MiB"
-        assert rss - bare <= 8, f"{rss:.1f} MiB beside a bare server's {bare:.1f} MiB"
+    # The first life leaves its runtimes remembered: what is weighed is an agent's ordinary start.
+    first = start_agent()
+    await knows_its_runtimes(first, connect)
+    first.stop()
+    tls_dir = str(lab.tls_dir)
+    agent = start_agent("--tls-dir", tls_dir) if secure else start_agent()
+    bare = rss_mib(bare_server(tls_dir) if secure else bare_server())
+    rss = rss_mib(agent.pid)
+    assert rss <= 44, f"{rss:.1f} MiB"
+    assert rss - bare <= 8, f"{rss:.1f} MiB beside a bare server's {bare:.1f} MiB"
 
 
 async def test_an_agent_loads_nothing_of_what_it_measures(
@@ -78,7 +96,7 @@ async def test_an_agent_loads_nothing_of_what_it_measures(
 ) -> None:
     agent = start_agent()
     await knows_its_runtimes(agent, connect)
-    mapped = Path(f"/proc/{agent.pid}/maps").read_text().lower()
+    mapped = maps(agent.pid)
     for name in ("numpy", "onnxruntime", "torch", "libsqlite", "psutil"):
         assert name not in mapped
     assert "cygrpc" in mapped
@@ -89,10 +107,15 @@ async def test_an_idle_agent_uses_no_processor_time(
 ) -> None:
     agent = start_agent()
     await knows_its_runtimes(agent, connect)
-    settled(agent.pid)
-    before = ticks(agent.pid)
-    time.sleep(10)
-    assert ticks(agent.pid) == before
+    assert ticks_over(10, agent.pid) == 0
+
+
+def ticks_over(seconds: int, pid: int) -> int:
+    """Ticks in that time, once the process has come to rest. Time has to pass here: it is what is looked at."""
+    settled(pid)
+    before = ticks(pid)
+    time.sleep(seconds)
+    return ticks(pid) - before
 
 
 def settled(pid: int) -> None:
@@ -110,9 +133,13 @@ async def test_an_agent_talks_to_nobody_and_writes_only_in_its_folder(
 ) -> None:
     agent = start_agent()
     await knows_its_runtimes(agent, connect)
-    outside = []
-    for descriptor in Path(f"/proc/{agent.pid}/fd").iterdir():
-        target = os.readlink(descriptor)
-        if target.startswith("/") and not target.startswith((str(agent.state_dir), "/dev/", "/proc/")):
-            outside.append(target)
-    assert outside == []
+    assert [name for name in open_files(agent.pid) if not name.startswith(str(agent.state_dir))] == []
+
+
+def open_files(pid: int) -> list[str]:
+    targets = [str(descriptor.readlink()) for descriptor in Path(f"/proc/{pid}/fd").iterdir()]
+    return [name for name in targets if name.startswith("/") and not name.startswith(("/dev/", "/proc/"))]
+
+
+def maps(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text().lower()

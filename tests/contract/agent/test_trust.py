@@ -76,7 +76,11 @@ def test_two_agents_never_share_a_state_folder(start_agent: Start) -> None:
 
 
 def test_an_unusable_certificate_ends_with_78(lab: Any, tmp_path: Path) -> None:
-    for rotten, sentence in (("cert.pem", "not a usable pair"), ("ca.pem", "no certificate authority")):
+    for rotten, sentence in (
+        ("cert.pem", "holds no certificate"),
+        ("key.pem", "not a usable pair"),
+        ("ca.pem", "holds no certificate"),
+    ):
         whole = (lab.tls_dir / rotten).read_bytes()
         (lab.tls_dir / rotten).write_text("rotten")
         done = run_to_its_end(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import grpc
+import grpc.aio
 import pytest
 import trustme
 from edgesweep_agent import tls
@@ -34,10 +36,14 @@ def test_a_good_folder_gives_credentials(tls_dir: Path) -> None:
     [
         ("ca.pem", None, "ca.pem cannot be read: No such file"),
         ("key.pem", None, "key.pem cannot be read"),
-        ("ca.pem", b"rubbish", "ca.pem holds no certificate authority"),
-        ("ca.pem", b"", "ca.pem holds no certificate authority"),
-        ("cert.pem", b"rubbish", "are not a usable pair"),
-        ("key.pem", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "are not a usable pair"),
+        ("ca.pem", b"", "ca.pem holds no certificate"),
+        ("ca.pem", b"rubbish", "ca.pem holds no certificate"),
+        ("cert.pem", b"rubbish", "cert.pem holds no certificate"),
+        (
+            "cert.pem",
+            b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "cert.pem holds no certificate",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_folder_is_told(tls_dir: Path, name: str, content: bytes | None, sentence: str) -> None:
@@ -48,10 +54,24 @@ def test_what_is_wrong_with_a_folder_is_told(tls_dir: Path, name: str, content: 
         tls.server_credentials(tls_dir)
 
 
-def test_a_key_of_another_certificate_is_told(tls_dir: Path, authority: trustme.CA) -> None:
-    authority.issue_cert("other").private_key_pem.write_to_path(tls_dir / "key.pem")
-    with pytest.raises(tls.CertificateError, match="are not a usable pair"):
-        tls.server_credentials(tls_dir)
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("key.pem", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "are not a usable pair"),
+        ("key.pem", b"another", "are not a usable pair"),
+    ],
+)
+async def test_what_grpc_refuses_is_diagnosed(
+    tls_dir: Path, authority: trustme.CA, name: str, content: bytes, sentence: str
+) -> None:
+    assert tls.diagnose(tls_dir) == ""
+    if content == b"another":
+        content = authority.issue_cert("other").private_key_pem.bytes()
+    (tls_dir / name).write_bytes(content)
+    server = grpc.aio.server()
+    with pytest.raises(RuntimeError):
+        server.add_secure_port("127.0.0.1:0", tls.server_credentials(tls_dir))
+    assert sentence in tls.diagnose(tls_dir)
 
 
 def test_a_board_without_a_clock_is_told_to_set_it(tls_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
