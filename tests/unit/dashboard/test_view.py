@@ -55,6 +55,15 @@ def test_a_resumed_run_tells_what_ended_earlier(clock):
     assert (view.done, view.earlier, sum(view.counts.values())) == (8, 7, 1)
 
 
+def test_what_is_left_follows_the_device_which_knows_of_an_earlier_start(clock):
+    view = SweepView(clock)
+    view.apply(_started(pi5=10))
+    view.apply(DeviceState("pi5", "measuring", 3))
+    assert view.devices["pi5"].remaining == 3
+    view.apply(_ended("pi5/k", done=8, total=10))
+    assert view.devices["pi5"].remaining == 2
+
+
 def test_findings_are_grouped_and_the_newest_comes_last(clock):
     view = SweepView(clock)
     for cell, cause in (("pi5/a", "oom"), ("pi5/b", "crash"), ("pi5/c", "oom"), ("pi5/c", "oom")):

@@ -124,6 +124,15 @@ def test_long_details_do_not_swell_the_page(make_doc):
     assert "characters left out" in html
 
 
+def test_long_messages_do_not_swell_the_page(make_doc):
+    doc = make_doc(tuple(f"model-number-{number}" for number in range(12)), (13, 18, 20, 21, 23), limit=500)
+    for index, cell in enumerate(doc["cells"]):
+        cell.update({"outcome": "failed", "stage": "load", "cause": "load_error", "latency_s": None, "verdict": None})
+        cell["message"] = f"{index} " + "onnxruntime says " * 200
+        cell["detail"] = cell["message"] * 10
+    assert len(render_html(doc).encode()) < 1_000_000
+
+
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>&amp;{{ 7*7 }}"""
 
 

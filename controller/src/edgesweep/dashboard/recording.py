@@ -49,7 +49,8 @@ def events_of(doc: Json) -> list[Timed]:
     events: list[Timed] = [(began, SweepStarted(run["id"], run["name"], planned, len(variants), colocated))]
     events += _exports(variants, began, first)
     for name in planned:
-        events += _device(name, [cell for cell in cells if cell["device"] == name], first)
+        own = [cell for cell in cells if cell["device"] == name]
+        events += _device(name, own, [_ending_of(cell, cells, first) for cell in own if cell["outcome"]], first)
     endings = [(moment, cell) for cell in cells if (moment := _ending_of(cell, cells, first)) and cell["outcome"]]
     for place, (moment, cell) in enumerate(sorted(endings, key=lambda ending: ending[0]), start=1):
         events.append((moment, _cell_end(cell, place, len(cells))))
@@ -100,7 +101,7 @@ def _exports(variants: dict[str, Json], began: float, first: float) -> Iterable[
         )
 
 
-def _device(name: str, cells: list[Json], first: float) -> Iterable[Timed]:
+def _device(name: str, cells: list[Json], endings: list[float], first: float) -> Iterable[Timed]:
     trials = sorted(
         ((trial, cell) for cell in cells for trial in cell["trials"] if trial.get("started")),
         key=lambda pair: float(pair[0]["started"]),
@@ -111,7 +112,8 @@ def _device(name: str, cells: list[Json], first: float) -> Iterable[Timed]:
         environment = trial.get("environment") or {}
         if environment.get("before"):
             yield started, Telemetry(name, from_json(Reading, environment["before"]))
-        yield started, DeviceState(name, "measuring", len(cells))
+        ended = sum(ending < started for ending in endings)
+        yield started, DeviceState(name, "measuring", len(cells) - ended)
         yield started, TrialStarted(name, cell["name"], trial["id"], trial.get("round", 1), trial.get("attempt", 1))
         yield started, TrialProgressed(name, cell["name"], Stage.LOAD)
         wall = (environment.get("accounting") or {}).get("wall_s")
@@ -122,7 +124,7 @@ def _device(name: str, cells: list[Json], first: float) -> Iterable[Timed]:
         if environment.get("after"):
             yield finished, Telemetry(name, from_json(Reading, environment["after"]))
     if trials:
-        yield _end_of(trials[-1][0]) + 2e-4, DeviceState(name, "done", 0)
+        yield _end_of(trials[-1][0]) + 2e-4, DeviceState(name, "done", len(cells) - len(endings))
 
 
 def _ending_of(cell: Json, cells: list[Json], first: float) -> float:

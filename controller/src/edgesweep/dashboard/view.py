@@ -46,6 +46,8 @@ class DeviceLine:
     reading: Reading | None = None
     reading_at: float | None = None
     heard_at: float | None = None
+    queue: int | None = None
+    finished_at_queue: int = 0
     finished: set[str] = field(default_factory=set)
     measured: set[str] = field(default_factory=set)
     trials_of: dict[str, int] = field(default_factory=dict)
@@ -55,8 +57,10 @@ class DeviceLine:
 
     @property
     def remaining(self) -> int:
-        """Planned cells of the device without an outcome."""
-        return max(0, self.planned - len(self.finished))
+        """Cells of the device without an outcome: what it last told, less what has ended since."""
+        if self.queue is None:
+            return max(0, self.planned - len(self.finished))
+        return max(0, self.queue - (len(self.finished) - self.finished_at_queue))
 
     @property
     def hottest_c(self) -> float | None:
@@ -223,6 +227,7 @@ class SweepView:
     def _on_device_state(self, event: DeviceState) -> None:
         line = self.device(event.device) if event.state == "unreachable" else self._heard(event.device)
         line.state, line.note = event.state, event.note
+        line.queue, line.finished_at_queue = event.queue, len(line.finished)
         if event.state not in {"measuring", "uploading"}:
             line.cell = line.stage = ""
 

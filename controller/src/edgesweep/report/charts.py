@@ -64,7 +64,7 @@ class Scale:
     def ticks(self) -> list[float]:
         """Round values to label: 1-2-5 steps, or powers of ten on a long logarithmic axis."""
         if not self.log:
-            step = _round_step(self.high / 5)
+            step = _round_step(self.high / 6)
             return [step * index for index in range(math.floor(self.high / step + 1e-9) + 1)]
         steps = (1.0, 2.0, 5.0) if self.high / self.low <= _LONG_AXIS else (1.0,)
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))

@@ -68,3 +68,14 @@ def sensors(reading: Doc | None) -> str:
     parts += [f"load {reading['load_1m']:.2f}"] if reading.get("load_1m") is not None else []
     parts += [f"throttled: {', '.join(reading['throttle'])}"] if reading.get("throttle") else []
     return ", ".join(parts)
+
+
+def host_text(host: Doc) -> str:
+    """The controller's host as one line: known facts by name and with units, others as they are."""
+    memory, cpus = host.get("memory_total_bytes"), host.get("cpu_count")
+    known = {"memory_total_bytes", "cpu_count", "python"}
+    parts = [str(value) for key, value in host.items() if key not in known and isinstance(value, str) and value]
+    parts += [units.plural(cpus, "CPU")] if cpus else []
+    parts += [f"{units.size(memory)} memory"] if memory else []
+    parts += [f"Python {host['python']}"] if host.get("python") else []
+    return ", ".join(parts)

@@ -12,7 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from edgesweep.report import charts, units
-from edgesweep.report.facts import device_facts, peak_memory, placement_text, sensors, short_provider
+from edgesweep.report.cell_charts import latency_chart, memory_chart
+from edgesweep.report.facts import device_facts, host_text, peak_memory, placement_text, sensors, short_provider
 from edgesweep.report.matrix import Block, Column, matrix_blocks
 from edgesweep.report.outcomes import (
     OUTCOMES,
@@ -23,22 +24,23 @@ from edgesweep.report.outcomes import (
     group_findings,
     outcome_counts,
     outcome_of,
-    place_of,
     run_seconds,
     sentence,
     session_of,
     verdict_counts,
     when,
 )
+from edgesweep.report.reasons import notes_of, short_reason
 
 MATRIX_COLUMNS = 12
 """Columns that fit a desk and a sheet in landscape; a wider matrix is cut between opsets."""
 
 _BACKQUOTED = re.compile(r"`([^`]+)`")
+_ROW_MESSAGE_CHARS = 120
+_MESSAGE_CHARS = 400
 _DETAIL_CHARS = 1_500
 _DETAILS_TOTAL_CHARS = 150_000
 _DETAILS_PER_FINDING = 3
-_VERDICT_SHAPE = {"trusted": "dot", "doubtful": "ring", "invalid": "cross"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def render_html(doc: Doc) -> str:
         state=str(doc["run"].get("state") or ""),
         started=when(doc["run"].get("started")),
         took=run_seconds(doc),
-        host=", ".join(f"{key} {value}" for key, value in (doc["run"].get("host") or {}).items() if _is_plain(value)),
+        host=host_text(doc["run"].get("host") or {}),
         sentence=sentence(doc),
         resumable=bool(doc.get("incomplete")) or {"unfinished", "lost"} & {outcome_of(cell) for cell in doc["cells"]},
         counts=outcome_counts(doc),
@@ -100,14 +102,16 @@ def render_html(doc: Doc) -> str:
         outcomes=OUTCOMES,
         verdict_words=VERDICTS,
         blocks=[_matrix_view(block, row_ids, anchors) for block in matrix_blocks(doc)],
-        latency=_latency_chart(doc["cells"], row_ids),
-        memory=_memory_chart(doc["cells"], row_ids),
+        latency=latency_chart(doc["cells"], row_ids),
+        memory=memory_chart(doc["cells"], row_ids),
         shared=sum(1 for cell in doc["cells"] if cell.get("same_as") and cell.get("latency_s")),
+        notes=list({note.place: note for note in notes_of(doc["cells"]).values()}.values()),
         figures=figures,
         rows=rows,
         findings=_finding_views(findings),
         row_ids=row_ids,
         exports=_exports(doc["cells"]),
+        size_unit=units.size_unit((cell.get("produced") or {}).get("size_bytes") for cell in doc["cells"]),
     )
     return html
 
@@ -138,10 +142,6 @@ def _template() -> Any:
     return environment.get_template("report.html.j2")
 
 
-def _is_plain(value: object) -> bool:
-    return isinstance(value, (str, int, float)) and value != ""
-
-
 def breakable(text: str) -> Markup:
     """`text` escaped, with places where a line may break after `/`, `_` and `+`; a copy of it stays the same text."""
     broken = str(escape(text)).replace("/", "/<wbr>").replace("_", "_<wbr>").replace("+", "+<wbr>")
@@ -168,7 +168,7 @@ def _matrix_view(block: Block, row_ids: dict[str, str], anchors: dict[str, str])
             "mark": OUTCOMES[outcome].mark if outcome in OUTCOMES else "",
             "href": f"#{row_ids[cell['name']]}" if outcome == "pass" else f"#{anchors[cell['name']]}",
             "label": " ".join(label),
-            "say": units.seconds(median) if median is not None else cell.get("cause") or "",
+            "say": _square_text(cell, median),
         }
 
     tables = []
@@ -189,6 +189,15 @@ def _matrix_view(block: Block, row_ids: dict[str, str], anchors: dict[str, str])
     note = [] if not one_shape else [f"shape {next(iter(shapes))[0]}"]
     note += [] if not one_session else [f"session {next(iter(shapes))[1]}"]
     return {"title": block.title, "tables": tables, "note": ", ".join(note)}
+
+
+def _square_text(cell: Cell, median: float | None) -> str:
+    """What stands under the outcome: the median, marked unless it is trusted, or the cause."""
+    if median is None:
+        return str(cell.get("cause") or "")
+    verdict = cell.get("verdict") or "trusted"
+    mark = VERDICTS[verdict].mark if verdict in VERDICTS and verdict != "trusted" else ""
+    return f"{units.seconds(median)} {mark}".strip()
 
 
 def _axes_label(column: Column, precisions: set[str]) -> str:
@@ -228,11 +237,14 @@ def _rows(cells: list[Cell], row_ids: dict[str, str], anchors: dict[str, str]) -
         outcome = outcome_of(cell)
         latency = cell.get("latency_s")
         figures = _figures(cell, latency, time, cold, size) if latency else ()
-        notes = [*(cell.get("reasons") or []), *(cell.get("tags") or [])]
+        reasons = [short_reason(str(reason)) for reason in cell.get("reasons") or []]
+        said = {reason.replace(" ", "_") for reason in reasons}
+        notes = [*reasons, *(tag for tag in cell.get("tags") or [] if tag not in said)]
         if cell.get("same_as"):
             notes.append(f"same artifact as {cell['same_as']}, measured once")
         if not latency and cell.get("message"):
-            notes.insert(0, f"at {cell['stage']}: {cell['message']}" if cell.get("stage") else cell["message"])
+            said_of_it = _cut(str(cell["message"]), _ROW_MESSAGE_CHARS)
+            notes.insert(0, f"at {cell['stage']}: {said_of_it}" if cell.get("stage") else said_of_it)
         if cell.get("see"):
             notes.append(f"see {cell['see']}")
         return Row(
@@ -272,82 +284,6 @@ def _figures(cell: Cell, latency: Doc, time: units.Unit, cold: units.Unit, size:
     )
 
 
-def _chart_panels(marks: Iterable[tuple[Cell, charts.Mark]]) -> list[charts.Panel]:
-    panels: dict[str, charts.Panel] = {}
-    for cell, mark in marks:
-        panel = panels.setdefault(place_of(cell), charts.Panel(place_of(cell), {}))
-        panel.groups.setdefault(cell["model"], []).append(mark)
-    return list(panels.values())
-
-
-def _label(cell: Cell) -> str:
-    parts = [cell["exporter"], f"opset {cell['opset']}", cell["axes"]]
-    parts += [cell["precision"]] if cell["precision"] != "fp32" else []
-    parts += [cell["shape"]] if cell["shape"] != "example" else []
-    parts += [session_of(cell)] if session_of(cell) != "t1" else []
-    return " · ".join(parts)
-
-
-def _latency_chart(cells: list[Cell], row_ids: dict[str, str]) -> dict[str, Any] | None:
-    own = [cell for cell in cells if cell.get("latency_s") and not cell.get("same_as")]
-    unit = units.time_unit(cell["latency_s"]["median"] for cell in own)
-    marks = []
-    for cell in own:
-        latency = cell["latency_s"]
-        median, mad = latency["median"], latency.get("mad")
-        low = latency["p10"] if latency.get("p10") is not None else median
-        high = latency["p90"] if latency.get("p90") is not None else median
-        text = f"{unit.show(median)} {unit.symbol}"
-        text += "" if mad is None else f" ±{units.spread(mad / unit.size, median / unit.size)}"
-        verdict = cell.get("verdict") or ""
-        text += "" if verdict in {"trusted", ""} else f" {verdict}"
-        shape = _VERDICT_SHAPE.get(verdict, "dot")
-        title = f"{cell['name']} n={latency.get('n')}"
-        mark = charts.Mark(_label(cell), median, low, high, text, title, shape, f"#{row_ids[cell['name']]}")
-        marks.append((cell, mark))
-    return _chart_view(marks, unit)
-
-
-def _memory_chart(cells: list[Cell], row_ids: dict[str, str]) -> dict[str, Any] | None:
-    own = [(cell, steady) for cell in cells if not cell.get("same_as") and (steady := peak_memory(cell)) is not None]
-    unit = units.size_unit(steady for _, steady in own)
-    marks = []
-    for cell, steady in own:
-        memory = cell["memory_bytes"]
-        peaks = [
-            memory[key] for key in ("session_peak", "first_run_peak", "steady_peak") if memory.get(key) is not None
-        ]
-        highest = float(max([steady, *peaks]))
-        text = f"{unit.show(steady)} {unit.symbol}"
-        text += f", highest {unit.show(highest)} {unit.symbol}" if highest > steady else ""
-        title = f"{cell['name']} by {memory.get('method') or 'unknown method'}"
-        mark = charts.Mark(_label(cell), steady, steady, highest, text, title, "bar", f"#{row_ids[cell['name']]}")
-        marks.append((cell, mark))
-    return _chart_view(marks, unit)
-
-
-def _chart_view(marks: list[tuple[Cell, charts.Mark]], unit: units.Unit) -> dict[str, Any] | None:
-    if not marks:
-        return None
-    panels = _chart_panels(marks)
-    scale = charts.scale_for(panels, unit)
-    return {
-        "unit": unit.symbol,
-        "log": scale.log,
-        "axis": charts.draw_axis(scale, unit),
-        "panels": [
-            {
-                "title": panel.title,
-                "groups": [
-                    (model, charts.draw_group(group, scale, unit, f"{model} on {panel.title}"))
-                    for model, group in panel.groups.items()
-                ],
-            }
-            for panel in panels
-        ],
-    }
-
-
 def _finding_views(findings: list[Finding]) -> list[dict[str, Any]]:
     budget = _DETAILS_TOTAL_CHARS
     views = []
@@ -357,9 +293,14 @@ def _finding_views(findings: list[Finding]) -> list[dict[str, Any]]:
             detail = next((str(cell["detail"]) for cell in cells if cell.get("detail")), "")
             shown = _shorten(detail) if place < _DETAILS_PER_FINDING and budget > 0 else ""
             budget -= len(shown)
-            messages.append({"text": message if message != finding.text else "", "cells": cells, "detail": shown})
+            text = "" if message == finding.text else _cut(message, _MESSAGE_CHARS)
+            messages.append({"text": text, "cells": cells, "detail": shown})
         views.append({"finding": finding, "messages": messages})
     return views
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def _shorten(text: str) -> str:

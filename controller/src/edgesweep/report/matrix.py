@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from edgesweep.report.outcomes import Cell, Doc, place_title
@@ -34,16 +35,27 @@ class Block:
         return place_title(self.device, self.runtime, self.providers)
 
     def chunks(self, width: int) -> list[tuple[Column, ...]]:
-        """The columns in tables of at most `width`, cut between opsets (or exporters) where that is possible."""
-        tables: list[list[Column]] = [[]]
-        families: dict[tuple[str, int], list[Column]] = {}
-        for column in self.columns:
-            families.setdefault((column.exporter, column.opset), []).append(column)
-        for family in families.values():
-            if len(tables[-1]) + len(family) > width and tables[-1]:
-                tables.append([])
-            tables[-1].extend(family)
-        return [tuple(table) for table in tables if table]
+        """The columns in tables of about `width` at most.
+
+        One table where all fit; else every exporter by itself, cut between opsets into tables of about equal width.
+        """
+        if len(self.columns) <= width:
+            return [self.columns]
+        tables: list[tuple[Column, ...]] = []
+        for exporter in dict.fromkeys(column.exporter for column in self.columns):
+            families: dict[int, list[Column]] = {}
+            for column in self.columns:
+                if column.exporter == exporter:
+                    families.setdefault(column.opset, []).append(column)
+            own = list(families.values())
+            needed = math.ceil(sum(map(len, own)) / width)
+            fitting = max(1, width // max(map(len, own)))
+            step = min(fitting, math.ceil(len(own) / needed))
+            tables += [
+                tuple(column for family in own[start : start + step] for column in family)
+                for start in range(0, len(own), step)
+            ]
+        return tables
 
 
 def column_of(cell: Cell) -> Column:

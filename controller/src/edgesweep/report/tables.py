@@ -28,6 +28,7 @@ from edgesweep.report.outcomes import (
     verdict_counts,
     when,
 )
+from edgesweep.report.reasons import Note, notes_of
 
 WIDEST_OFF_TERMINAL = 100
 CELLS_PER_FINDING = 6
@@ -146,11 +147,7 @@ def results_table(doc: Doc) -> RenderableType:
     places: dict[str, dict[str, list[Cell]]] = {}
     for cell in measured:
         places.setdefault(place_of(cell), {}).setdefault(cell["model"], []).append(cell)
-    notes: dict[str, int] = {}
-    for cell in measured:
-        for reason in cell.get("reasons") or []:
-            notes.setdefault(str(reason), len(notes) + 1)
-
+    notes = notes_of(measured)
     longest = max(len(variant_text(cell)) + 2 for cell in measured)
 
     def build(width: int) -> RenderableType:
@@ -163,8 +160,9 @@ def results_table(doc: Doc) -> RenderableType:
     return Adaptive(build)
 
 
-def _legend(measured: list[Cell], notes: dict[str, int]) -> Iterable[Text]:
-    lines = [f"[{place}] {note}" for note, place in notes.items()]
+def _legend(measured: list[Cell], notes: dict[str, Note]) -> Iterable[Text]:
+    unique = {note.place: note for note in notes.values()}.values()
+    lines = [f"[{note.place}] {units.plural(note.cells, 'cell')}: {note.text}" for note in unique]
     lines.append("± is the median absolute deviation, n the inferences, peak the steady memory over the loaded worker")
     needs = {need["p99"] for cell in measured if (need := cell["latency_s"].get("need") or {}).get("p99")}
     if needs:
@@ -176,7 +174,7 @@ def _legend(measured: list[Cell], notes: dict[str, int]) -> Iterable[Text]:
 
 
 def _results_of(
-    models: dict[str, list[Cell]], time: units.Unit, size: units.Unit, notes: dict[str, int], *, label_width: int
+    models: dict[str, list[Cell]], time: units.Unit, size: units.Unit, notes: dict[str, Note], *, label_width: int
 ) -> Table:
     table = _table()
     table.add_column("model, variant", overflow="fold", width=label_width)
@@ -204,12 +202,13 @@ def _figures(cell: Cell, time: units.Unit, size: units.Unit) -> list[str]:
     ]
 
 
-def _trust(cell: Cell, notes: dict[str, int]) -> Text:
+def _trust(cell: Cell, notes: dict[str, Note]) -> Text:
     verdict = cell.get("verdict") or ""
     outcome = outcome_of(cell)
     text = styled(verdict)
-    for reason in cell.get("reasons") or []:
-        text.append(f" [{notes[str(reason)]}]", style="dim")
+    places = [str(notes[str(reason)].place) for reason in cell.get("reasons") or []]
+    if places:
+        text.append(f" [{' '.join(places)}]", style="dim")
     if cell.get("same_as"):
         text.append(" =", style="dim")
     if outcome != "pass":
