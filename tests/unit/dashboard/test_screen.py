@@ -8,7 +8,15 @@ from edgesweep.dashboard.picture import draw_dashboard, draw_tables, main, to_sv
 from edgesweep.dashboard.recording import until_share
 from edgesweep.dashboard.screen import draw
 from edgesweep.dashboard.view import SweepView
-from edgesweep.sweep.events import DeviceState, Notice, SweepFinished, SweepStarted, Telemetry, TrialProgressed
+from edgesweep.sweep.events import (
+    DeviceState,
+    ExportStarted,
+    Notice,
+    SweepFinished,
+    SweepStarted,
+    Telemetry,
+    TrialProgressed,
+)
 from edgesweep_proto.device import Reading
 from edgesweep_proto.trial import Stage
 from rich.console import Console
@@ -78,6 +86,19 @@ def test_many_devices_are_counted_where_they_do_not_fit(clock):
     more = next(line for line in lines if line.startswith("and "))
     assert "31 idle" in more
     assert int(more.split()[1]) + len(shown) == 40
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_a_long_note_never_squeezes_the_figures(clock, width):
+    view = SweepView(clock)
+    view.apply(SweepStarted("r1", "nightly", {"pi5": 2}, 20))
+    for number in range(3):
+        view.apply(ExportStarted(f"a-model-with-a-rather-long-name/torchscript-opset2{number}-batch+height+width-fp32"))
+    lines = _lines(view, width, 23)
+    assert lines[1].startswith("exports  ")
+    assert "0 of 20  now a-model" in lines[1]
+    assert "0 of 2  time left not" in lines[2]
+    assert max(map(len, lines)) <= width
 
 
 def test_a_notice_is_shown(clock):

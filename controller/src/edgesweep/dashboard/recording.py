@@ -63,7 +63,7 @@ def events_of(doc: Json) -> list[Timed]:
 
 
 def until_share(events: Iterable[Timed], share: float) -> list[Timed]:
-    """The events up to where `share` (0 to 1) of the trials have ended, and half of the next one has run."""
+    """The events up to where `share` (0 to 1) of the trials have ended and the next one is about to."""
     known = list(events)
     finishes = [place for place, (_, event) in enumerate(known) if isinstance(event, TrialFinished)]
     if not finishes or share >= 1:

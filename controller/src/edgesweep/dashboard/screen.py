@@ -68,18 +68,19 @@ def _title(view: SweepView, width: int) -> RenderableType:
 
 
 def _bars(view: SweepView, width: int) -> RenderableType:
-    grid = Table.grid(padding=(0, 2, 0, 0))
     bar = min(_BAR_WIDTH if width < WIDE else 2 * _BAR_WIDTH, max(10, width - 50))
+    rows = [("cells", view.done, view.total, _time_left(view))]
+    if view.exports.total:
+        rows.insert(0, ("exports", view.exports.done, view.exports.total, _export_note(view)))
+    counts = [f"{done} of {total}" for _, done, total, _ in rows]
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    # Widths are fixed: a long note is cut, never the figures before it.
     grid.add_column(width=7)
     grid.add_column(width=bar)
-    grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(no_wrap=True, overflow="ellipsis")
-    exports = view.exports
-    if exports.total:
-        grid.add_row(
-            "exports", _bar(exports.done, exports.total, bar), f"{exports.done} of {exports.total}", _export_note(view)
-        )
-    grid.add_row("cells", _bar(view.done, view.total, bar), f"{view.done} of {view.total}", _time_left(view))
+    grid.add_column(justify="right", no_wrap=True, width=max(map(len, counts)))
+    grid.add_column(no_wrap=True, overflow="ellipsis", width=max(1, width - 13 - bar - max(map(len, counts))))
+    for (name, done, total, note), count in zip(rows, counts, strict=True):
+        grid.add_row(name, _bar(done, total, bar), count, note)
     return grid
 
 
@@ -183,7 +184,9 @@ def _temperature(view: SweepView, line: DeviceLine) -> Text:
 def _cell(line: DeviceLine) -> Text:
     if line.cell:
         return Text(without_device(line.cell))
-    return Text(line.note or ("between two trials" if line.state == "measuring" else ""), style="dim")
+    if line.note:
+        return Text(line.note, style="dim")
+    return Text({"measuring": "between two trials", "waiting": "exports come first"}.get(line.state, ""), style="dim")
 
 
 # Findings, last cells, footer
@@ -200,7 +203,7 @@ def _findings(view: SweepView, room: int) -> Iterable[Text]:
         amount = units.plural(finding.count, "cell")
         head = f"{mark} {finding.outcome}{where}: {finding.cause or 'no cause given'}"
         yield Text.assemble(
-            (head, style), f"  {amount}, last {with_device(finding.last_cell)}", no_wrap=True, overflow="ellipsis"
+            (head, style), f"  {amount}, last {_short(view, finding.last_cell)}", no_wrap=True, overflow="ellipsis"
         )
         yield Text(
             f"  -> {with_run(finding.remedy, view.run_id) or finding.message}", no_wrap=True, overflow="ellipsis"
@@ -218,7 +221,11 @@ def _recent(view: SweepView, room: int) -> Iterable[Text]:
             line.append(f"  {event.verdict:<8}", style=STYLES.get(event.verdict, ""))
         if event.outcome != "pass" and event.cause:
             line.append(f"  {event.cause}")
-        yield line.append(f"  {with_device(event.cell)}", style="dim")
+        yield line.append(f"  {_short(view, event.cell)}", style="dim")
+
+
+def _short(view: SweepView, cell: str) -> str:
+    return with_device(cell) if len(view.devices) > 1 else without_device(cell)
 
 
 def _footer(view: SweepView) -> Iterable[Text]:
