@@ -101,7 +101,7 @@ class Agent:
         settings = self._settings
         identity_of: IdentityOf = tls_identity if settings.tls_dir else insecure_identity
         self._server = server = grpc.aio.server(interceptors=(FaultInterceptor(identity_of),), options=_OPTIONS)
-        self._add_services(server, identity_of)
+        await self._add_services(server, identity_of)
         port = self._bind(server)
         reap_orphans(self.journal)
         await self.supervisor.resume()
@@ -135,7 +135,7 @@ class Agent:
                 f"{settings.address} cannot be listened on: another process has the port, or this board lacks the address"
             ) from error
 
-    def _add_services(self, server: Any, identity_of: IdentityOf) -> None:
+    async def _add_services(self, server: Any, identity_of: IdentityOf) -> None:
         settings = self._settings
         device_pb2_grpc.add_DeviceServiceServicer_to_server(
             DeviceServicer(settings.name, settings.state_dir, self.runtimes, self.quiet, settings.sysroot), server
@@ -150,7 +150,7 @@ class Agent:
             TrialServicer(self.supervisor, self.journal, self.events, self.quiet, identity_of), server
         )
         runtime_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(self.runtimes), server)
-        _add_standard_services(server)
+        await _add_standard_services(server)
 
 
 async def serve(settings: Settings, announce: Any) -> None:
@@ -175,13 +175,13 @@ async def serve(settings: Settings, announce: Any) -> None:
         await agent.stop()
 
 
-def _add_standard_services(server: Any) -> None:
+async def _add_standard_services(server: Any) -> None:
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
     from grpc_reflection.v1alpha import reflection
 
     servicer = health.aio.HealthServicer()
     for name in ("", *_SERVICES):
-        servicer._server_status[name] = health_pb2.HealthCheckResponse.SERVING  # noqa: SLF001
+        await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 

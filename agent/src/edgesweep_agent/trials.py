@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -82,6 +83,9 @@ class Supervisor:
         self._leases.check(fencing_number, identity)
         if not 0 < len(trial.id) <= 500:  # noqa: PLR2004 - run/key/round/attempt with room to spare
             raise Fault("invalid_request", "a trial needs an id of 1 to 500 letters")
+        for stage, seconds in trial.deadlines_s.items():
+            if not (math.isfinite(seconds) and seconds > 0):
+                raise Fault("invalid_request", f"the deadline of stage {stage!r} must be positive, not {seconds}")
         known = self._journal.get(trial.id)
         if known is not None:
             if known.spec_digest != spec_digest(trial) or known.identity != identity:

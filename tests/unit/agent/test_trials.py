@@ -431,6 +431,13 @@ async def test_uploads_and_workers_keep_apart(agent: Agent, make_trial: MakeTria
             break
 
 
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+async def test_a_deadline_must_be_a_time(agent: Agent, make_trial: MakeTrial, seconds: float) -> None:
+    with pytest.raises(Fault, match="must be positive") as refused:
+        await agent.supervisor.submit(replace(make_trial(), deadlines_s={"load": seconds}), lease(agent), "anna")
+    assert refused.value.code == "invalid_request"
+
+
 async def test_an_id_must_be_reasonable(agent: Agent, make_trial: MakeTrial) -> None:
     trial = replace(make_trial(), id="x" * 501)
     with pytest.raises(Fault, match="needs an id") as refused:
