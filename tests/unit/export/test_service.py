@@ -106,10 +106,50 @@ async def test_cancelling_the_reader_leaves_no_worker(lab, make_job, tmp_path):
     assert workers() == []
 
 
+async def test_leaving_the_service_ends_an_iterator_that_was_left_open(lab, make_job, tmp_path):
+    jobs = [make_job(lab("linear"), "torchscript", 17, "static"), make_job(lab("hanging"), "torchscript", 17, "static")]
+    async with ExportService(tmp_path, slots=2) as service:
+        results = service.export(jobs)
+        assert (await anext(results)).passed
+    assert workers() == []
+    assert not service._serving
+    await results.aclose()
+
+
+async def test_workers_die_with_a_controller_that_was_killed(lab, tmp_path):
+    source = lab("hanging")
+    script = f"""
+import asyncio, sys
+from pathlib import Path
+from edgesweep.export.service import ExportJob, ExportService
+from edgesweep.models.source import ModelSource, SourceKind
+from edgesweep.plan.cell import Shape, Variant
+
+async def main():
+    source = ModelSource(SourceKind.FACTORY, {source.ref!r}, "hanging")
+    async with ExportService(Path({str(tmp_path)!r}), slots=1) as service:
+        reading = asyncio.create_task(anext(service.export([ExportJob(source, Variant("hanging", "dynamo", 18, "static"), (Shape(),))])))
+        while not service._slots[0].running:
+            await asyncio.sleep(0)
+        print("up", flush=True)
+        await reading
+
+asyncio.run(main())
+"""
+    controller = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
+    assert await controller.stdout.readline() == b"up\n"
+    children = psutil.Process(controller.pid).children(recursive=True)
+    assert children
+    controller.kill()
+    await controller.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+
+
 async def test_memory_limit_is_a_result(lab, make_job, tmp_path):
     async with ExportService(tmp_path, slots=1, memory_bytes=256 << 20) as service:
         results = [result async for result in service.export([make_job(lab("linear"), "torchscript", 17, "static")])]
-    assert results[0].cause in {"export_oom", "export_crash", "factory_failed"}
+    assert (results[0].cause, results[0].stage) == ("export_oom", Stage.EXPORT)
 
 
 async def test_a_damaged_blob_is_noticed_and_made_again(lab, make_job, tmp_path):

@@ -26,7 +26,17 @@ from edgesweep.export.result import ExportResult
 #: Raised when an entry's form changes; entries of another form are not read.
 FORMAT = 1
 
-_TRANSIENT = frozenset({"export_timeout", "export_crash", "export_oom", "factory_failed", "factory_timeout"})
+_TRANSIENT = frozenset(
+    {
+        "export_timeout",
+        "export_crash",
+        "export_oom",
+        "factory_failed",
+        "factory_timeout",
+        "unprovable_here",
+        "unknown",
+    }
+)
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 

@@ -85,7 +85,7 @@ def _as_job(case: Case) -> dict[str, Any]:
 
 def _ask(job: dict[str, Any], timeout_s: float) -> dict[str, Any] | Failure:
     """The process's answer, or why there is none."""
-    command = [sys.executable, "-I", "-m", "edgesweep.export.prove_process"]
+    command = [sys.executable, "-I", "-m", "edgesweep.export.prove_process", str(os.getpid())]
     environment = os.environ | {"ORT_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
         done = subprocess.run(

@@ -11,6 +11,8 @@ import os
 import sys
 from typing import Any
 
+from edgesweep.export.orphan import die_with_parent
+
 
 def prove(job: dict[str, Any]) -> dict[str, Any]:
     """Load the model and hold its outputs against the references at every size.
@@ -88,7 +90,8 @@ def _hold(
 
 
 def main() -> int:
-    """Serve one job from stdin."""
+    """Serve one job from stdin; the one argument is the parent's process id."""
+    die_with_parent(int(sys.argv[1]))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     answer = prove(json.load(sys.stdin))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -56,6 +55,7 @@ class ExportService:
         self._blobs = Blobs(layout.blobs)
         self._slots = [Slot(layout, limits) for _ in range(count)]
         self._timeout_s = timeout_s
+        self._serving: set[asyncio.Task[None]] = set()
         self.on_start: Callable[[Variant], None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -70,6 +70,7 @@ class ExportService:
         """Kill the workers and everything they started; jobs under way end without a result."""
         for slot in self._slots:
             slot.kill()
+        await self._stop(list(self._serving))
         await asyncio.gather(*(slot.close() for slot in self._slots))
 
     def path_of(self, sha256: str) -> Path:
@@ -111,15 +112,20 @@ class ExportService:
         schedule = Schedule(jobs)
         results: asyncio.Queue[ExportResult | None] = asyncio.Queue()
         tasks = [asyncio.create_task(self._serve(index, schedule, results)) for index in range(len(self._slots))]
+        self._serving.update(tasks)
         try:
             for _ in jobs:
                 result = await self._next(results, tasks)
                 yield result
         finally:
-            for task in tasks:
-                task.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.gather(*tasks, return_exceptions=True)
+            await self._stop(tasks)
+
+    async def _stop(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Have no slot take another job, and wait until the busy ones are dead."""
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._serving.difference_update(tasks)
 
     @staticmethod
     async def _next(results: asyncio.Queue[ExportResult | None], tasks: Sequence[asyncio.Task[None]]) -> ExportResult:

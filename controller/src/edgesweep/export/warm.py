@@ -8,6 +8,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from edgesweep_proto.codec import to_json
 from edgesweep_proto.trial import Stage
@@ -89,8 +90,7 @@ class Workshop:
         key = source_key(source)
         if key not in self._warm:
             self._announce("import")
-            import torch
-
+            torch = _import_torch()
             from edgesweep.models.load import load_model
 
             while len(self._warm) >= _KEPT_MODELS:
@@ -154,6 +154,23 @@ class Workshop:
         names = model.output_names or _output_names(cases.outputs)
         request = Request(model.module, inputs, tuple(tensors_in(inputs)), names, dynamic, dict(model.ranges))
         return exporter_named(exporter).open(request)
+
+
+def _import_torch() -> Any:
+    """The module torch.
+
+    Raises:
+        EdgesweepError: `missing_extra` when it is not installed.
+        MemoryError: Its libraries do not fit into the memory that the worker was given.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        if "failed to map segment" in str(error) or "allocate memory" in str(error):
+            raise MemoryError(str(error)) from error
+        sentence = f"exporting a PyTorch model needs torch, which cannot be imported: {error}"
+        raise EdgesweepError("missing_extra", sentence) from error
+    return torch
 
 
 def _output_names(count: int) -> tuple[str, ...]:

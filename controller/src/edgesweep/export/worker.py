@@ -11,6 +11,7 @@ import logging
 import os
 import resource
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from edgesweep_proto.trial import Stage
 from edgesweep.errors import EdgesweepError
 from edgesweep.export.blobs import Blobs
 from edgesweep.export.cache import ExportCache
-from edgesweep.export.classify import DETAIL_MAX_CHARS
+from edgesweep.export.classify import DETAIL_MAX_CHARS, shorten
 from edgesweep.export.failure import Failure
 from edgesweep.export.layout import Layout
 from edgesweep.export.orphan import die_with_parent
@@ -71,27 +72,40 @@ class _Worker:
             return {"facts": to_json(facts_of(self._workshop.model_of(source), source))}
         except EdgesweepError as error:
             return {"error": {"code": error.code, "message": error.message, "remedy": error.remedy}}
+        except MemoryError:
+            sentence = f"model '{source.name}': loading it needs more memory than export.memory_bytes allows"
+            return {"error": {"code": "model_unusable", "message": sentence, "remedy": ""}}
 
     def _export(self, source: ModelSource, variant: Variant, shapes: tuple[Shape, ...]) -> ExportResult:
+        try:
+            return self._result(source, variant, shapes)
+        except EdgesweepError as error:
+            return failed(variant, _factory_failure(error))
+        except MemoryError:
+            return failed(variant, _out_of_memory(traceback.format_exc()))
+        except Exception as error:  # noqa: BLE001 - a bug of ours is this variant's result, not the end of the others
+            message = shorten(f"an error that the catalogue does not know: {type(error).__name__}: {error}")
+            return failed(variant, Failure(Stage.EXPORT, "unknown", message, traceback.format_exc()))
+
+    def _result(self, source: ModelSource, variant: Variant, shapes: tuple[Shape, ...]) -> ExportResult:
         if source.kind is SourceKind.ONNX:
             from edgesweep.export.onnx_source import take_file
 
             self._send({"step": "export"})
             return take_file(source, variant, shapes, self._bench, self._cache)
-        try:
-            return self._workshop.export(source, variant, shapes)
-        except EdgesweepError as error:
-            return failed(variant, _factory_failure(error))
+        return self._workshop.export(source, variant, shapes)
 
 
 def _factory_failure(error: EdgesweepError) -> Failure:
-    import traceback
-
     reason = error.__cause__ or error
     detail = "".join(traceback.format_exception(reason))[-DETAIL_MAX_CHARS:]
     if isinstance(error.__cause__, MemoryError):
-        return Failure(Stage.EXPORT, "export_oom", "the model's factory ran out of the memory it was given", detail)
+        return _out_of_memory(detail)
     return Failure(Stage.EXPORT, "factory_failed", error.message, detail)
+
+
+def _out_of_memory(detail: str) -> Failure:
+    return Failure(Stage.EXPORT, "export_oom", "the export ran out of the memory it was given", detail)
 
 
 def _quieten() -> None:
