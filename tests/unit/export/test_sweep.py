@@ -182,3 +182,11 @@ def test_a_second_service_exports_nothing(sweep, sweep_jobs, export_root, export
     again = export_all(export_root, sweep_jobs)
     assert [name for name, result in again.items() if not result.cached] == []
     assert {name: replace(result, cached=False) for name, result in again.items()} == sweep
+
+
+def test_another_process_gives_the_same_digests(sweep, lab, make_job, export_all, tmp_path):
+    jobs = [make_job(lab("loop"), "torchscript", 17, "full"), make_job(lab("conv"), "dynamo", 18, "batch")]
+    for name, result in export_all(tmp_path, jobs, slots=1).items():
+        assert not result.cached
+        assert result.manifest == sweep[name].manifest
+        assert result.produced == sweep[name].produced
