@@ -94,6 +94,7 @@ class Lab:
 
     root: Path
     agents: list[Agent] = field(default_factory=list)
+    commands: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def env(self) -> dict[str, str]:
@@ -111,7 +112,7 @@ class Lab:
         )
 
     def start_cli(self, *args: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        command = subprocess.Popen(
             [sys.executable, "-m", "edgesweep", *args],
             env=self.env,
             cwd=self.root,
@@ -119,6 +120,18 @@ class Lab:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.commands.append(command)
+        return command
+
+    def close(self) -> None:
+        """Ends what a failed test has left."""
+        for command in self.commands:
+            if command.poll() is None:
+                command.kill()
+            command.communicate()
+        for agent in self.agents:
+            agent.stop()
+            agent.process.stdout.close()
 
     def add_agent(self, name: str, *, state: Path | None = None) -> Agent:
         folder = self.cli("pki", "issue", name).stdout.strip()
@@ -149,9 +162,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     lab.write("tiny_model.py", TINY_MODEL)
     lab.write("tiny.yaml", TINY_PLAN)
     yield lab
-    for agent in lab.agents:
-        agent.stop()
-        agent.process.stdout.close()
+    lab.close()
 
 
 @pytest.fixture

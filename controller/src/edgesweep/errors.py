@@ -129,6 +129,11 @@ _ENTRIES = (
         "the axes profile names a dimension that the model does not declare",
         "declare it under `dynamic:` or drop the profile for this model",
     ),
+    _cause(
+        "shape_refused",
+        "the model itself refuses this shape",
+        "correct `shapes` or `ranges` in the plan: torch cannot run the model at these sizes",
+    ),
     _cause("excluded", "the plan excludes this cell", "see the reason and the date in the plan"),
     # Causes of outcomes: on the device
     _cause(

@@ -24,7 +24,7 @@ from edgesweep.store.writer import StoreWriter
 from edgesweep.sweep.device_loop import DeviceLoop, LoopSettings
 from edgesweep.sweep.events import DeviceState, ExportFinished, ExportStarted, SweepFinished, SweepStarted
 from edgesweep.sweep.ledger import Emit, Ledger
-from edgesweep.sweep.outcome import end_of_failed_export, end_of_skip
+from edgesweep.sweep.outcome import end_of_failed_export, end_of_refused_shape, end_of_skip
 from edgesweep.sweep.work import group_cells, variant_key
 
 
@@ -160,9 +160,12 @@ class Sweep:
                     key, result.cause, result.message, result.seconds, result.cached, len(results), len(jobs)
                 )
             )
-            if not result.passed:
-                failed = [cell for cell in self._ledger.open_cells() if variant_key(cell) == key]
-                await self._ledger.end([end_of_failed_export(cell, result, self._ledger.cells) for cell in failed])
+            mine = [cell for cell in self._ledger.open_cells() if variant_key(cell) == key]
+            if result.passed:
+                refused = [cell for cell in mine if cell.shape.slug not in result.payloads]
+                await self._ledger.end([end_of_refused_shape(cell) for cell in refused])
+            else:
+                await self._ledger.end([end_of_failed_export(cell, result, self._ledger.cells) for cell in mine])
         return results
 
     def _loop_of(self, member: Member, exported: Mapping[str, ExportResult]) -> DeviceLoop:

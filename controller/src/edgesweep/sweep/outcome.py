@@ -40,6 +40,12 @@ def end_of_failed_export(cell: Cell, export: ExportResult, planned: Iterable[Cel
     )
 
 
+def end_of_refused_shape(cell: Cell) -> CellEnd:
+    """The end of a cell whose shape torch itself cannot run: there is nothing to compare a device with."""
+    sentence = f"torch cannot run {cell.variant.model} at {cell.shape.slug}"
+    return CellEnd(cell.name, Outcome.FAILED, Stage.PLAN.value, "shape_refused", sentence, remedy_for("shape_refused"))
+
+
 def _honest_cell(cell: Cell, export: ExportResult, planned: Iterable[Cell]) -> str | None:
     if export.produced is None:
         return None
