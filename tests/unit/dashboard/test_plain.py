@@ -5,7 +5,7 @@ import re
 
 import pytest
 from edgesweep.dashboard.cell_text import with_device, without_device
-from edgesweep.dashboard.plain import PlainProgress
+from edgesweep.dashboard.plain import WIDEST, PlainProgress
 from edgesweep.sweep.events import CellFinished, DeviceState, ExportFinished, Notice, SweepFinished, SweepStarted
 
 CELL = "quickstart/mobile-cnn/dynamo-opset18-batch-fp32/1.23.2/cpu/example/t1"
@@ -34,33 +34,32 @@ def lines(clock):
     return write
 
 
-def test_a_cell_is_one_line_with_spread_and_n(lines):
-    assert lines(_passed()) == [
-        "[12/78] pass      quickstart/mobile-cnn dynamo-opset18-batch 1.23.2/cpu  12.4 ms ±0.3 n=200"
-    ]
+def test_a_cell_is_one_line_with_name_spread_n_and_verdict(lines):
+    assert lines(_passed()) == [f"[12/78] pass     {CELL}  12.4 ms ±0.3 n=200 trusted"]
+    assert lines(_passed(verdict="invalid"))[0].endswith("12.4 ms ±0.3 n=200 invalid")
 
 
-def test_doubt_and_what_is_not_the_default_are_said(lines):
-    cell = CELL.replace("fp32", "fp16").replace("example/t1", "batch4/t4+opt=basic")
-    line = " ".join(lines(_passed(cell=cell, verdict="doubtful")))
-    assert "dynamo-opset18-batch-fp16 1.23.2/cpu batch4 t4+opt=basic" in line
-    assert line.endswith("12.4 ms ±0.3 n=200 doubtful")
-
-
-def test_a_finding_is_explained_once(lines):
+def test_a_failure_is_one_line_however_long_and_its_remedy_comes_once(lines):
+    message = "opset 17 was asked for,\nthe exporter produced opset 18 " + "and said so at length " * 20
     event = _passed(
         outcome="failed",
         stage="check",
-        cause="wrong_output",
-        message="off by 3",
-        remedy="do not deploy",
+        cause="opset_not_honoured",
+        message=message,
+        remedy="ask for opset 18",
         median_s=None,
         verdict=None,
     )
-    first, second = lines(event), lines(event)
-    assert first[-2:] == ["    off by 3", "    -> do not deploy"]
-    assert " ".join(line.strip() for line in second).endswith("at check: wrong_output")
-    assert not any("deploy" in line for line in second)
+    line, remedy = lines(event)
+    assert line.startswith(f"[12/78] failed   {CELL}  check opset_not_honoured: opset 17 was asked for, the exporter")
+    assert line.endswith("at length")
+    assert remedy == "    -> ask for opset 18"
+    assert len(lines(event)) == 1
+
+
+def test_an_outcome_without_stage_or_cause_is_still_told(lines):
+    event = _passed(outcome="lost", stage="", median_s=None, message="nobody knows")
+    assert lines(event) == [f"[12/78] lost     {CELL}  nobody knows"]
 
 
 def test_the_remedy_names_the_run(lines):
@@ -75,10 +74,12 @@ def test_exports_are_lines_too(lines):
         ExportFinished("m/dynamo-opset18-batch-fp32", "", "", 2.13, cached=False, done=3, total=20),
         ExportFinished("m/v", "", "", 2.13, cached=True, done=4, total=20),
         ExportFinished("m/w", "export_error", "no", 2.13, cached=False, done=5, total=20),
+        ExportFinished("m/x", "export_error", "no", 2.13, cached=True, done=6, total=20),
     ) == [
         "export [3/20] ok      m/dynamo-opset18-batch-fp32  2.1 s",
         "export [4/20] ok      m/v  cached",
         "export [5/20] failed  m/w  export_error",
+        "export [6/20] failed  m/x  export_error cached",
     ]
 
 
@@ -102,11 +103,15 @@ def test_the_end_counts_and_names_the_next_command(lines):
     assert lines(SweepFinished("r7", {"pass": 3}, 5.0, complete=True)) == ["finished after 5.0 s; 3 cells: 3 pass"]
 
 
-def test_a_whole_run_has_no_control_codes_and_no_wide_line(lines, sample_events):
+def test_a_whole_run_has_one_line_a_cell_and_no_control_codes(lines, sample_events):
     written = lines(*(event for _, event in sample_events))
-    assert max(map(len, written)) <= 100
+    ended = [event for _, event in sample_events if isinstance(event, CellFinished)]
+    assert len(ended) == 160
+    for event in ended:
+        (line,) = (line for line in written if f" {event.cell} " in line)
+        assert line.split("] ")[1].startswith(event.outcome)
+    assert max(len(line) for line in written if not line.startswith(("[", "export ["))) <= WIDEST
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\n".join(written))
-    assert sum(line.startswith("[") for line in written) == 160
 
 
 def test_control_codes_in_names_never_reach_the_log(lines):

@@ -1,4 +1,4 @@
-"""Progress as plain lines for logs: no control codes, one line per finished cell, at most 100 columns where possible."""
+"""Progress as plain lines for logs: no control codes, exactly one line per finished cell, under its printable name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from edgesweep.dashboard.cell_text import with_device
 from edgesweep.dashboard.view import SweepView
 from edgesweep.report import units
 from edgesweep.report.outcomes import OUTCOMES, with_run
@@ -22,22 +21,20 @@ from edgesweep.sweep.events import (
 )
 
 WIDEST = 100
-_GLUE = "\N{NO-BREAK SPACE}"
 _SPELLED = {"µ": "u", "±": "+/-", units.NOTHING: "-", "…": "..."}
 
 
-def _together(text: str) -> str:
-    """`text` in a form that no line is broken inside of."""
-    return text.replace(" ", _GLUE)
-
-
 class PlainProgress:
-    """Writes what is worth a line to `stream`; a remedy is written once per finding, not once per cell."""
+    """Writes what is worth a line to `stream`.
+
+    A cell's line is never folded, so that it can be found by the cell's name; other sentences are, at `WIDEST` columns.
+    A remedy follows on a line of its own when its cause is seen for the first time.
+    """
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.view = SweepView(clock)
         self._stream = stream
-        self._explained: set[tuple[str, str, str, str]] = set()
+        self._explained: set[tuple[str, str]] = set()
         self._states: dict[str, tuple[str, str]] = {}
 
     def handle(self, event: SweepEvent) -> None:
@@ -60,34 +57,28 @@ class PlainProgress:
         cells, devices = sum(event.cells.values()), len(event.cells)
         counts = f"{units.plural(cells, 'cell')} on {units.plural(devices, 'device')}"
         self._write(f"run {event.run_id}: {event.name}, {counts}, {units.plural(event.variants, 'export')}")
-        self._write("lines read: device/model variant runtime/provider  median ±median absolute deviation n=inferences")
-        self._write("left out where nothing else is said: fp32, the example shape, one thread")
+        self._write("lines read: outcome  device/model/variant/runtime/provider/shape/session")
+        self._write("then the median ±median absolute deviation n=inferences verdict, or: stage cause: what happened")
         if event.log_path:
             self._write(f"log: {event.log_path}")
 
     def _export(self, event: ExportFinished) -> None:
-        how = "cached" if event.cached else units.duration(event.seconds)
         head = f"export [{event.done}/{event.total}] {'failed' if event.cause else 'ok':<6}  {event.variant}"
-        self._write(f"{head}  {event.cause}" if event.cause else f"{head}  {how}")
+        # A failure found in the cache is one that exporting anew would repeat, which is worth knowing too.
+        words = [event.cause, "cached" if event.cached else "" if event.cause else units.duration(event.seconds)]
+        self._write(f"{head}  {' '.join(filter(None, words))}", fold=False)
 
     def _cell(self, event: CellFinished) -> None:
-        head = f"[{self.view.done}/{self.view.total}] {event.outcome:<8}  {with_device(event.cell)}"
-        figure = units.latency(event.median_s, event.mad_s, event.n)
-        if figure:
-            doubt = f" {event.verdict}" if event.verdict and event.verdict != "trusted" else ""
-            head += f"  {_together(figure + doubt)}"
-        if event.outcome == "pass":
-            self._write(head)
-            return
-        where = f"at {event.stage}: " if event.stage and event.outcome in {"failed", "fallback"} else ""
-        self._write(f"{head}  {_together(where + event.cause)}")
-        key = (event.outcome, event.stage, event.cause, event.message)
-        if key in self._explained:
-            return
-        self._explained.add(key)
-        if event.message:
-            self._write(f"    {event.message}")
-        if event.remedy:
+        parts = [f"[{self.view.done}/{self.view.total}] {event.outcome:<8} {event.cell}"]
+        if event.median_s is not None:
+            parts.append(f"{units.latency(event.median_s, event.mad_s, event.n)} {event.verdict or ''}".rstrip())
+        if event.outcome != "pass":
+            found = f"{event.stage} {event.cause}".strip()
+            parts.append(": ".join(filter(None, [found, event.message])))
+        self._write("  ".join(parts), fold=False)
+        key = (event.outcome, event.cause)
+        if event.outcome != "pass" and event.remedy and key not in self._explained:
+            self._explained.add(key)
             self._write(f"    -> {with_run(event.remedy, self.view.run_id)}")
 
     def _device(self, event: DeviceState) -> None:
@@ -111,14 +102,16 @@ class PlainProgress:
         if not event.complete:
             self._write(f"Next: edgesweep run --resume {event.run_id}")
 
-    def _write(self, text: str) -> None:
-        line = " ".join(text.splitlines())
-        line = "".join(character for character in line if character.isprintable() or character == _GLUE)
-        indent = line[: len(line) - len(line.lstrip())]
-        folded = textwrap.wrap(
-            line, WIDEST, subsequent_indent=f"{indent}    ", break_long_words=False, break_on_hyphens=False
-        )
-        self._stream.write(self._spell("\n".join(folded or [""]).replace(_GLUE, " ")) + "\n")
+    def _write(self, text: str, *, fold: bool = True) -> None:
+        line = " ".join(text.splitlines()).rstrip()
+        line = "".join(character for character in line if character.isprintable())
+        lines = [line]
+        if fold:
+            indent = line[: len(line) - len(line.lstrip())]
+            lines = textwrap.wrap(
+                line, WIDEST, subsequent_indent=f"{indent}    ", break_long_words=False, break_on_hyphens=False
+            )
+        self._stream.write(self._spell("\n".join(lines)) + "\n")
         self._stream.flush()
 
     def _spell(self, text: str) -> str:
