@@ -94,6 +94,15 @@ def test_devices_speak_up_only_when_something_is_wrong_or_right_again(lines):
     ) == ["device pi5 unreachable: no answer for 20 s", "device pi5 measuring", "pi5 has rebooted"]
 
 
+def test_waiting_for_the_exports_is_no_trouble_but_waiting_for_a_lease_is(lines):
+    waits = DeviceState("pi5", "waiting", 3, "exports come first on this host")
+    assert len(lines(SweepStarted("r7", "nightly", {"pi5": 3}, 1), waits)) == 3
+    assert lines(
+        ExportFinished("m/v", "", "", 2.13, cached=True, done=1, total=1),
+        DeviceState("pi5", "waiting", 3, "held by ci"),
+    ) == ["export [1/1] ok      m/v  cached", "device pi5 waiting: held by ci"]
+
+
 def test_the_end_counts_and_names_the_next_command(lines):
     lines(SweepStarted("r7", "nightly", {"pi5": 3}, 1))
     assert lines(SweepFinished("r7", {"failed": 1, "pass": 1}, 192.0, complete=False)) == [

@@ -35,6 +35,10 @@ def _started(**cells: int) -> SweepStarted:
     return SweepStarted("r1", "nightly", cells, 3, ("near",))
 
 
+def _started_with(trials: int, **cells: int) -> SweepStarted:
+    return SweepStarted("r1", "nightly", cells, 3, ("near",), trials=trials)
+
+
 # What events do
 
 
@@ -113,20 +117,22 @@ def test_a_colocated_device_that_measures_asks_for_quiet(clock):
 # Time left
 
 
-def _run_trials(view, clock, device: str, cells: list[str], seconds: float) -> None:
+def _run_trials(view, clock, device: str, cells: list[str], seconds: float, round_no: int = 0) -> None:
     for cell in cells:
-        view.apply(TrialStarted(device, f"{device}/{cell}", cell, 1, 1))
+        view.apply(TrialStarted(device, f"{device}/{cell}", cell, round_no, 0))
         clock.now += seconds
         view.apply(TrialFinished(device, f"{device}/{cell}", "pass", "", 0.01))
 
 
-def test_time_left_is_unknown_until_cells_have_finished(clock):
+def test_time_left_is_unknown_until_three_trials_have_finished(clock):
     view = SweepView(clock)
     assert view.seconds_left is None
-    view.apply(_started(pi5=6))
+    view.apply(_started_with(5, pi5=6))
     assert view.seconds_left is None
-    _run_trials(view, clock, "pi5", ["a", "b", "c"], 10)
+    _run_trials(view, clock, "pi5", ["a", "b"], 10)
     assert view.seconds_left is None
+    _run_trials(view, clock, "pi5", ["c"], 10)
+    assert view.seconds_left == pytest.approx((5 * 6 - 3) * 10)
 
 
 def test_time_left_follows_the_trials_so_far(clock):
@@ -142,12 +148,29 @@ def test_time_left_follows_the_trials_so_far(clock):
 
 def test_time_left_knows_that_trials_of_a_cell_are_spread_over_the_run(clock):
     view = SweepView(clock)
-    view.apply(_started(pi5=4))
-    for _ in range(2):
-        _run_trials(view, clock, "pi5", list("abcd"), 10)
-    _run_trials(view, clock, "pi5", ["a"], 10)
+    view.apply(_started_with(3, pi5=4))
+    for round_no in range(2):
+        _run_trials(view, clock, "pi5", list("abcd"), 10, round_no)
+    assert view.seconds_left == pytest.approx(40)
+    _run_trials(view, clock, "pi5", ["a"], 10, 2)
     view.apply(_ended("pi5/a"))
     assert view.seconds_left == pytest.approx(30)
+
+
+def test_time_left_after_a_resume_counts_only_the_rounds_that_are_left(clock):
+    view = SweepView(clock)
+    view.apply(_started_with(3, pi5=4))
+    _run_trials(view, clock, "pi5", list("abc"), 10, 2)
+    assert view.seconds_left == pytest.approx(10)
+
+
+def test_a_trial_that_is_tried_again_is_still_to_do(clock):
+    view = SweepView(clock)
+    view.apply(_started_with(1, pi5=4))
+    _run_trials(view, clock, "pi5", list("abc"), 10)
+    assert view.seconds_left == pytest.approx(10)
+    view.apply(TrialStarted("pi5", "pi5/c", "c2", 0, 1))
+    assert view.seconds_left == pytest.approx(20)
 
 
 def test_cells_that_share_a_measurement_cost_nothing_more(clock):

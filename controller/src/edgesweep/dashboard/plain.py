@@ -86,6 +86,8 @@ class PlainProgress:
         self._states[event.device] = now
         if now == before:
             return
+        if event.state == "waiting" and self.view.exports.done < self.view.exports.total:
+            return
         was_away = before is not None and before[0] == "unreachable"
         if event.state in {"unreachable", "waiting"} or was_away:
             note = f": {event.note}" if event.note else ""

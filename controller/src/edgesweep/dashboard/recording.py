@@ -33,11 +33,12 @@ def events_of(doc: Json) -> list[Timed]:
     """The sweep's events with their moments in Unix time, in order.
 
     Trials, readings and outcomes have the moments that were recorded. Exports are spread evenly between the start of
-    the run and its first trial, since a document holds their cost but not their moments.
+    the run and its first trial, since a document holds their cost but not their moments. Rounds count from 0.
     """
     cells, run = doc["cells"], doc["run"]
     began = float(run["started"])
     trials = [trial for cell in cells for trial in cell["trials"] if trial.get("started")]
+    rounds = {number: place for place, number in enumerate(sorted({trial.get("round", 0) for trial in trials}))}
     first = min((float(trial["started"]) for trial in trials), default=began + 1.0)
     ended = float(run["finished"] or max((_end_of(trial) for trial in trials), default=first))
     planned = {device["name"]: 0 for device in doc["devices"]}
@@ -46,11 +47,13 @@ def events_of(doc: Json) -> list[Timed]:
     colocated = tuple(device["name"] for device in doc["devices"] if device["colocated"])
     variants = {f"{cell['model']}/{_variant(cell)}": cell for cell in cells if cell["cause"] != "excluded"}
 
-    events: list[Timed] = [(began, SweepStarted(run["id"], run["name"], planned, len(variants), colocated))]
+    events: list[Timed] = [
+        (began, SweepStarted(run["id"], run["name"], planned, len(variants), colocated, trials=max(1, len(rounds))))
+    ]
     events += _exports(variants, began, first)
     for name in planned:
         own = [cell for cell in cells if cell["device"] == name]
-        events += _device(name, own, [_ending_of(cell, cells, first) for cell in own if cell["outcome"]], first)
+        events += _device(name, own, [_ending_of(cell, cells, first) for cell in own if cell["outcome"]], began, rounds)
     endings = [(moment, cell) for cell in cells if (moment := _ending_of(cell, cells, first)) and cell["outcome"]]
     for place, (moment, cell) in enumerate(sorted(endings, key=lambda ending: ending[0]), start=1):
         events.append((moment, _cell_end(cell, place, len(cells))))
@@ -101,12 +104,14 @@ def _exports(variants: dict[str, Json], began: float, first: float) -> Iterable[
         )
 
 
-def _device(name: str, cells: list[Json], endings: list[float], first: float) -> Iterable[Timed]:
+def _device(
+    name: str, cells: list[Json], endings: list[float], began: float, rounds: dict[int, int]
+) -> Iterable[Timed]:
     trials = sorted(
         ((trial, cell) for cell in cells for trial in cell["trials"] if trial.get("started")),
         key=lambda pair: float(pair[0]["started"]),
     )
-    yield first - 1e-3, DeviceState(name, "waiting", len(cells), "for the exports")
+    yield began, DeviceState(name, "waiting", len(cells), "exports come first on this host")
     for trial, cell in trials:
         started, finished = float(trial["started"]), _end_of(trial)
         environment = trial.get("environment") or {}
@@ -114,7 +119,10 @@ def _device(name: str, cells: list[Json], endings: list[float], first: float) ->
             yield started, Telemetry(name, from_json(Reading, environment["before"]))
         ended = sum(ending < started for ending in endings)
         yield started, DeviceState(name, "measuring", len(cells) - ended)
-        yield started, TrialStarted(name, cell["name"], trial["id"], trial.get("round", 1), trial.get("attempt", 1))
+        yield (
+            started,
+            TrialStarted(name, cell["name"], trial["id"], rounds[trial.get("round", 0)], trial.get("attempt", 0)),
+        )
         yield started, TrialProgressed(name, cell["name"], Stage.LOAD)
         wall = (environment.get("accounting") or {}).get("wall_s")
         if wall and wall < finished - started:

@@ -50,7 +50,8 @@ class DeviceLine:
     finished_at_queue: int = 0
     finished: set[str] = field(default_factory=set)
     measured: set[str] = field(default_factory=set)
-    trials_of: dict[str, int] = field(default_factory=dict)
+    rounds_done: dict[str, int] = field(default_factory=dict)
+    newest_round: int = 0
     trials: int = 0
     first_trial_at: float | None = None
     last_trial_at: float = 0.0
@@ -67,21 +68,26 @@ class DeviceLine:
         """The highest temperature of the last reading in degrees Celsius."""
         return max(self.reading.temperatures_c.values(), default=None) if self.reading else None
 
-    def seconds_left(self, now: float) -> float | None:
-        """An estimate from the trials so far; 0 with nothing left, None while too little is known.
+    def trials_left(self, planned: int) -> float:
+        """Trials still to run on the device, with `planned` of them for each measured cell.
 
-        Trials are counted rather than cells, since the trials of one cell are spread over the run, and cells that
-        share a measurement end together.
+        Trials go in rounds over all cells, so a cell not seen yet has had every round before the newest. Cells that
+        share a measurement have their trials under one name; how many do is taken from those that have ended.
         """
+        planned = max(planned, self.newest_round + 1)
+        begun = [done for name, done in self.rounds_done.items() if name not in self.finished]
+        leaders = sum(name in self.rounds_done for name in self.measured)
+        sharing = leaders / len(self.measured) if leaders else 1.0
+        unseen = max(0.0, self.remaining * sharing - len(begun))
+        return sum(planned - done for done in begun) + unseen * (planned - self.newest_round)
+
+    def seconds_left(self, now: float, planned: int) -> float | None:
+        """An estimate from the trials finished so far; 0 with nothing left, None while they are too few."""
         if not self.remaining:
             return 0.0
-        leaders = [name for name in self.measured if self.trials_of.get(name)]
-        if not leaders or self.trials < _TRIALS_FOR_ESTIMATE or self.first_trial_at is None:
+        if self.trials < _TRIALS_FOR_ESTIMATE or self.first_trial_at is None:
             return None
-        per_leader = sum(self.trials_of[name] for name in leaders) / len(leaders)
-        leaders_left = self.remaining * len(leaders) / len(self.measured)
-        begun = sum(count for name, count in self.trials_of.items() if name not in self.finished)
-        trials_left = max(1.0, leaders_left * per_leader - begun)
+        trials_left = max(1.0, self.trials_left(planned))
         per_trial = (self.last_trial_at - self.first_trial_at) / self.trials
         return max(per_trial / 2, trials_left * per_trial - min(per_trial, now - self.last_trial_at))
 
@@ -122,8 +128,10 @@ class SweepView:
         self._clock = clock
         self._told_done = 0
         self._told_total = 0
+        self._trials = 1
         self._outcome_of: dict[str, str] = {}
         self._trial_began: dict[tuple[str, str], float] = {}
+        self._round: dict[tuple[str, str], int] = {}
         self.run_id = ""
         self.name = ""
         self.log_path = ""
@@ -175,7 +183,7 @@ class SweepView:
         if self.finished or self.done >= self.total > 0:
             return 0.0
         now = self.now()
-        estimates = [line.seconds_left(now) for line in self.devices.values()]
+        estimates = [line.seconds_left(now, self._trials) for line in self.devices.values()]
         if not estimates or any(line.state == "unreachable" and line.remaining for line in self.devices.values()):
             return None
         known = [estimate for estimate in estimates if estimate is not None]
@@ -203,6 +211,7 @@ class SweepView:
     def _on_start(self, event: SweepStarted) -> None:
         self.run_id, self.name, self.log_path = event.run_id, event.name, event.log_path
         self.started_at, self.finished = self.now(), None
+        self._trials = event.trials
         self.exports.total = event.variants
         for name, planned in event.cells.items():
             line = self.device(name)
@@ -235,6 +244,9 @@ class SweepView:
     def _on_trial_start(self, event: TrialStarted) -> None:
         line = self._heard(event.device)
         self._trial_began.setdefault((event.device, event.cell), self.now())
+        round_no = self._round[event.device, event.cell] = max(0, event.round)
+        line.rounds_done[event.cell] = round_no
+        line.newest_round = max(line.newest_round, round_no)
         if line.first_trial_at is None:
             line.first_trial_at = self.now()
         if not line.cell:
@@ -252,7 +264,7 @@ class SweepView:
         if line.first_trial_at is None:
             line.first_trial_at = began
         line.trials += 1
-        line.trials_of[event.cell] = line.trials_of.get(event.cell, 0) + 1
+        line.rounds_done[event.cell] = self._round.pop((event.device, event.cell), line.newest_round) + 1
         line.last_trial_at = self.now()
         if line.cell == event.cell:
             line.cell = line.stage = ""

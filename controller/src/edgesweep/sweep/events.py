@@ -10,7 +10,10 @@ from edgesweep_proto.trial import Stage
 
 @dataclass(frozen=True, slots=True)
 class SweepStarted:
-    """A run begins. `cells` counts the planned cells by device name; `colocated` names devices on this very host."""
+    """A run begins. `cells` counts the planned cells by device name; `colocated` names devices on this very host.
+
+    `trials` is how many trials every measured cell gets, spread over the run in as many rounds.
+    """
 
     run_id: str
     name: str
@@ -18,6 +21,7 @@ class SweepStarted:
     variants: int
     colocated: tuple[str, ...] = ()
     log_path: str = ""
+    trials: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class DeviceState:
 
 @dataclass(frozen=True, slots=True)
 class TrialStarted:
-    """A trial of `cell` was handed to `device`."""
+    """A trial of `cell` was handed to `device`, as the `attempt`-th of its `round`; both count from 0."""
 
     device: str
     cell: str

@@ -113,11 +113,13 @@ class Sweep:
                 },
                 len(jobs),
                 tuple(member.entry.name for member in self._members if member.colocated),
+                trials=self._preset.trials,
             )
         )
         try:
             await self._ledger.end([end_of_skip(cell) for cell in self._ledger.open_cells() if cell.skip is not None])
             await self._lose_unreachable()
+            self._hold_devices(jobs)
             exported = await self._export(jobs)
             async with asyncio.TaskGroup() as tasks:
                 for member in self._members:
@@ -144,6 +146,14 @@ class Sweep:
             cells = self._ledger.open_cells(member.entry.name)
             self._emit(DeviceState(member.entry.name, "unreachable", len(cells), member.fault.message))
             await self._ledger.lose(cells, Stage.PLAN, code, member.fault.message)
+
+    def _hold_devices(self, jobs: Sequence[ExportJob]) -> None:
+        """Says of every device that answers why nothing happens on it yet."""
+        for member in self._members:
+            name = member.entry.name
+            cells = self._ledger.open_cells(name)
+            if jobs and cells and member.fault is None:
+                self._emit(DeviceState(name, "waiting", len(cells), "exports come first on this host"))
 
     async def _export(self, jobs: Sequence[ExportJob]) -> dict[str, ExportResult]:
         """Exports every variant; a failed one ends all its cells at once."""
