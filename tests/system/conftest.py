@@ -62,6 +62,8 @@ class Agent:
     address: str = field(init=False)
 
     def start(self) -> Agent:
+        if hasattr(self, "process"):
+            self.process.stdout.close()
         self.process = subprocess.Popen(
             self.command, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )

@@ -15,7 +15,7 @@ import pytest
 
 SLOW = (
     "max_duration_s: 0.3, min_duration_s: 0.1",
-    "trials: 2, max_duration_s: 4, min_duration_s: 4, max_inferences: 2000000",
+    "trials: 2, max_duration_s: 2.5, min_duration_s: 2.5, max_inferences: 2000000",
 )
 
 
@@ -33,7 +33,7 @@ def measuring_worker(agent) -> psutil.Process | None:
     """The worker of a trial (not of a probe) that has been alive long enough to be past its start."""
     for worker in agent.workers:
         try:
-            if worker.cpu_times().user > 0.8 and "run.py" in " ".join(worker.cmdline()):
+            if worker.cpu_times().user > 0.6 and "run.py" in " ".join(worker.cmdline()):
                 return worker
         except psutil.Error:
             continue
@@ -44,7 +44,7 @@ def measuring_worker(agent) -> psutil.Process | None:
 def slow_plan(lab) -> str:
     text = (lab.root / "tiny.yaml").read_text()
     assert SLOW[0] in text
-    lab.write("slow.yaml", text.replace(*SLOW))
+    lab.write("slow.yaml", text.replace(*SLOW).replace("[17, 18]", "[17]"))
     return "slow.yaml"
 
 

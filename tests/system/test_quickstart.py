@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-CUT = "keyword-spotter and (opset13 or opset18) and (static or batch)"
+CUT = "detector and (opset13 or opset18)"
 
 
 def test_the_quickstart_sweeps_and_leaves_a_report_and_no_process(lab) -> None:
@@ -27,14 +27,14 @@ def test_the_quickstart_sweeps_and_leaves_a_report_and_no_process(lab) -> None:
             assert cell["produced"]["opset"] != 13
             assert cell["see"] is None or "opset18" in cell["see"]
         elif cell["outcome"] == "pass":
-            assert cell["latency_s"]["n"] >= 100 or cell["latency_s"]["n"] >= 10
+            assert cell["latency_s"]["n"] >= 10
             assert cell["memory_bytes"]["session_peak"] > 0
     assert sum(cell["outcome"] == "pass" for cell in cells) >= 4
     assert str(lab.root / "report.html") in done.stderr
     assert done.stderr.count("edgesweep ") >= 3
     assert "\x1b" not in done.stderr + done.stdout
 
-    page = (lab.root / "report.html").read_text()
+    page = (lab.root / "report.html").read_text().replace("<wbr>", "")
     assert len(page.encode()) < 1_000_000
     assert 'src="http' not in page
     for cell in cells:
@@ -82,7 +82,7 @@ def test_ctrl_c_leaves_no_process_and_says_how_to_resume(lab) -> None:
         family |= {child.pid for child in psutil.Process(running.pid).children(recursive=True)}
         time.sleep(0.05)
     for line in running.stderr:
-        if "keyword-spotter" in line:
+        if "detector" in line:
             break
     family |= {child.pid for child in psutil.Process(running.pid).children(recursive=True)}
     running.send_signal(signal.SIGINT)

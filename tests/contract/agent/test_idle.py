@@ -12,16 +12,12 @@ from typing import Any
 import pytest
 
 BARE = """
-import asyncio, pathlib, sys
+import asyncio
 import grpc, grpc.aio
 
 async def main():
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    if len(sys.argv) > 1:
-        ca, cert, key = ((pathlib.Path(sys.argv[1]) / name).read_bytes() for name in ("ca.pem", "cert.pem", "key.pem"))
-        server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, cert)], ca, True))
-    else:
-        server.add_insecure_port("127.0.0.1:0")
+    server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print("ready", flush=True)
     await server.wait_for_termination()
@@ -45,12 +41,12 @@ def ticks(pid: int) -> int:
 
 
 @pytest.fixture
-def bare_server() -> Iterator[Callable[..., int]]:
-    """Starts the least that a gRPC server in Python can be, with TLS where a folder is given."""
+def bare_server() -> Iterator[Callable[[], int]]:
+    """Starts the least that a gRPC server in Python can be."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*tls_dir: str) -> int:
-        process = subprocess.Popen([sys.executable, "-c", BARE, *tls_dir], stdout=subprocess.PIPE, text=True)
+    def start() -> int:
+        process = subprocess.Popen([sys.executable, "-c", BARE], stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
@@ -71,24 +67,17 @@ async def knows_its_runtimes(agent: Any, connect: Callable[..., Any], *credentia
     await client.channel.close()
 
 
-@pytest.mark.parametrize("secure", [False, True])
 async def test_an_idle_agent_is_hardly_larger_than_a_bare_server(
-    start_agent: Callable[..., Any],
-    connect: Callable[..., Any],
-    bare_server: Callable[..., int],
-    lab: Any,
-    secure: bool,
+    start_agent: Callable[..., Any], connect: Callable[..., Any], bare_server: Callable[[], int], lab: Any
 ) -> None:
     # The first life leaves its runtimes remembered: what is weighed is an agent's ordinary start.
     first = start_agent()
     await knows_its_runtimes(first, connect)
     first.stop()
-    tls_dir = str(lab.tls_dir)
-    agent = start_agent("--tls-dir", tls_dir) if secure else start_agent()
-    bare = rss_mib(bare_server(tls_dir) if secure else bare_server())
-    rss = rss_mib(agent.pid)
+    bare = rss_mib(bare_server())
+    rss = rss_mib(start_agent("--tls-dir", str(lab.tls_dir)).pid)
     assert rss <= 44, f"{rss:.1f} MiB"
-    assert rss - bare <= 8, f"{rss:.1f} MiB beside a bare server's {bare:.1f} MiB"
+    assert rss - bare <= 8, f"with TLS {rss:.1f} MiB, a bare server without TLS {bare:.1f} MiB"
 
 
 async def test_an_agent_loads_nothing_of_what_it_measures(

@@ -109,10 +109,17 @@ def test_a_profile_with_a_dimension_that_the_model_lacks_is_skipped_once(read: R
     assert all(cell.skip.cause in CATALOGUE for cell in found.cells if cell.skip)
 
 
+def test_of_a_model_that_cannot_be_loaded_nothing_is_claimed(read: Read, board: DeviceChoice) -> None:
+    text = "version: 1\nmodels: [{factory: 'lab.py:net'}]\nexport: {exporters: dynamo, opsets: 17, axes: [batch]}\n"
+    found = expanded(read(text), board, facts={})
+    assert [(cell.variant.axes, cell.skip) for cell in found.cells] == [("batch", None)]
+    assert len(found.jobs) == 1
+
+
 def test_a_model_without_dimensions_is_static_under_full_and_lacks_batch(read: Read, board: DeviceChoice) -> None:
     text = "version: 1\nmodels: [{factory: 'lab.py:net'}]\nshapes: [example, {batch: 4}]\n"
     text += "export: {exporters: dynamo, opsets: 17, axes: [static, batch, full]}\n"
-    found = expanded(read(text), board)
+    found = expanded(read(text), board, facts={"net": ModelFacts("net", ())})
     assert [(cell.variant.axes, cell.skip and cell.skip.message) for cell in found.cells] == [
         ("static", None),
         ("batch", "net has no dynamic dimension named batch; it declares none"),

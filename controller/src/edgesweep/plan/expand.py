@@ -140,7 +140,8 @@ def _profiles(plan: PlanFile, entry: ModelEntry, source: ModelSource, facts: Mod
         yield _Profile(
             Variant(source.name, exporter, opset, axes, precision),
             dimensions,
-            _lacks(source.name, dimensions, declared),
+            # Of a model that could not be loaded nothing is known: its export will say why, not this.
+            _lacks(source.name, dimensions, declared) if facts is not None or source.dynamic else None,
         )
 
 

@@ -67,13 +67,16 @@ def client_opener(home: Home) -> Callable[[DeviceEntry], DeviceClient]:
     return open_client
 
 
-def owner_name() -> str:
-    """Who takes the leases: user, host and process, so that a person can find what holds a board."""
+def owner_name(run_id: str) -> str:
+    """Who takes the leases: user, host and run, so that a person can find what holds a board.
+
+    The same run resumed after its controller was killed is the same owner, and gets its lease back at once.
+    """
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}:{os.getpid()}"
+    return f"{user}@{socket.gethostname()}/{run_id}"
 
 
 def host_facts() -> dict[str, Any]:
@@ -231,7 +234,7 @@ async def execute(
             preset=preset_of(prepared.plan.measure),
             fallback=prepared.plan.fallback,
             open_client=client_opener(home),
-            settings=LoopSettings(owner=owner_name(), budget_s=budget_s),
+            settings=LoopSettings(owner=owner_name(prepared.run.id), budget_s=budget_s),
             emit=emit,
         )
         for note in prepared.notes:
