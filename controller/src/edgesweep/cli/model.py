@@ -40,7 +40,8 @@ def list_models(settings: Settings, *, output: str) -> None:
         table = Table("model", "what it is", "dynamic dimensions (sizes)")
         for name, entry in ZOO.items():
             sizes = (
-                f"{dim} {' to '.join(map(str, entry.facts.ranges.get(dim, ('any',))))}" for dim in entry.facts.dimensions
+                f"{dim} {' to '.join(map(str, entry.facts.ranges.get(dim, ('any',))))}"
+                for dim in entry.facts.dimensions
             )
             table.add_row(name, entry.summary, ", ".join(sizes))
         settings.console().print(table)

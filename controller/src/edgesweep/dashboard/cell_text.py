@@ -18,6 +18,11 @@ def without_device(name: str) -> str:
     return " ".join([model, variant.removesuffix("-fp32"), f"{runtime}/{providers}", *extras])
 
 
+def variant_text(name: str) -> str:
+    """`mobile-cnn dynamo-opset18-batch`, from a variant's `model/slug`; fp32 is left out here too."""
+    return name.replace("/", " ", 1).removesuffix("-fp32")
+
+
 def with_device(name: str) -> str:
     """`pi5/mobile-cnn dynamo-opset18-batch 1.23.2/cpu`: the same with the device before it."""
     parts = name.split("/")

@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from edgesweep.dashboard.cell_text import with_device, without_device
+from edgesweep.dashboard.cell_text import variant_text, with_device, without_device
 from edgesweep.dashboard.view import DeviceLine, SweepView
 from edgesweep.report import units
 from edgesweep.report.outcomes import OUTCOMES, with_run
@@ -39,14 +39,21 @@ def draw(view: SweepView, width: int, height: int) -> RenderableType:
     fleet = _fleet(view, width, max(2, room * 3 // 5))
     lines += fleet
     room -= len(fleet)
-    share = room * 3 // 5 if room >= _SHARED_ROOM and view.recent else room
+    exporting = view.exports.going_on and not view.finished
+    if exporting:
+        active = list(_active_exports(view, max(0, min(room - 2, room // 2))))
+        if active:
+            lines += [Text(), Text("exporting now", style="bold"), *active]
+            room -= len(active) + 2
+    share = room * 3 // 5 if room >= _SHARED_ROOM and (view.recent or view.exports.recent) else room
     findings = list(_findings(view, max(0, share - 2)))
     if findings:
         lines += [Text(), Text("findings, newest first", style="bold"), *findings]
         room -= len(findings) + 2
-    recent = list(_recent(view, max(0, room - 2)))
+    # A cell that ends before the first trial does so with its export, which is told with its reason here.
+    recent = list((_recent_exports if exporting else _recent)(view, max(0, room - 2)))
     if recent:
-        lines += [Text(), Text("last cells, newest first", style="bold"), *recent]
+        lines += [Text(), Text(f"last {'exports' if exporting else 'cells'}, newest first", style="bold"), *recent]
     lines += footer
     return Group(*lines)
 
@@ -92,9 +99,9 @@ def _export_note(view: SweepView) -> Text:
     exports = view.exports
     parts = [f"{exports.failed} failed"] if exports.failed else []
     parts += [f"{exports.cached} from cache"] if exports.cached else []
-    if exports.active:
-        others = len(exports.active) - 1
-        parts.append(f"now {next(iter(exports.active))}" + (f" and {others} more" if others else ""))
+    left = exports.seconds_left(view.now())
+    if left is not None and not view.finished:
+        parts.append(f"{units.rough_duration(left)} left")
     return Text(", ".join(parts), style="dim")
 
 
@@ -102,6 +109,8 @@ def _time_left(view: SweepView) -> Text:
     if view.finished:
         return Text("")
     left = view.seconds_left
+    if view.exports.going_on and left is None:
+        return Text("measured after the exports", style="dim")
     if left is None:
         return Text("time left not known yet", style="dim")
     return Text(f"{units.rough_duration(left)} left" if left else "")
@@ -133,9 +142,9 @@ def _fleet(view: SweepView, width: int, room: int) -> list[Text]:
     if len(devices) > fitting:
         busy_first = sorted(devices, key=lambda line: line.state in _QUIET_STATES)
         shown = busy_first[: max(1, fitting - 1)]
-    widths = [min(24, max([6, *(len(line.name) for line in shown)])), 11, 16, 5, 16]
+    widths = [min(21, max([6, *(len(line.name) for line in shown)])), 11, 16, 5, 17]
     widths += [width - sum(widths) - 2 * len(widths)] if wide else []
-    heads = ("device", "state", "stage", "to do", "temperature", "cell")
+    heads = ("device", "state", "stage", "to do", "sensors", "cell")
     lines = [_columns([Text(head, style="bold") for head in heads[: len(widths)]], widths)]
     for line in shown:
         cell = _cell(line)
@@ -144,7 +153,7 @@ def _fleet(view: SweepView, width: int, room: int) -> list[Text]:
             Text(line.state, style=_STATE_STYLES.get(line.state, "")),
             _stage(view, line),
             Text(str(line.remaining)),
-            _temperature(view, line),
+            _sensors(view, line),
             cell,
         ]
         lines.append(_columns(texts[: len(widths)], widths))
@@ -173,12 +182,18 @@ def _stage(view: SweepView, line: DeviceLine) -> Text:
     return Text(f"{line.stage} {units.duration(view.now() - line.stage_at)}")
 
 
-def _temperature(view: SweepView, line: DeviceLine) -> Text:
-    hottest = line.hottest_c
-    if hottest is None or line.reading_at is None:
-        return Text("no reading", style="dim")
+def _sensors(view: SweepView, line: DeviceLine) -> Text:
+    """The hottest temperature, or the load where a device tells none, and how old the value is."""
+    if line.reading is None or line.reading_at is None:
+        return Text("no reading yet", style="dim")
+    if line.hottest_c is not None:
+        value = f"{line.hottest_c:.0f} °C "
+    elif line.reading.load_1m is not None:
+        value = f"load {line.reading.load_1m:.1f} "
+    else:
+        return Text("no sensor", style="dim")
     old = units.age(view.now() - line.reading_at)
-    return Text.assemble(f"{hottest:.0f} °C ", (old if old == "now" else f"{old} ago", "dim"))
+    return Text.assemble(value, (old if old == "now" else f"{old} ago", "dim"))
 
 
 def _cell(line: DeviceLine) -> Text:
@@ -187,6 +202,28 @@ def _cell(line: DeviceLine) -> Text:
     if line.note:
         return Text(line.note, style="dim")
     return Text({"measuring": "between two trials", "waiting": "exports come first"}.get(line.state, ""), style="dim")
+
+
+# Exports
+
+
+def _active_exports(view: SweepView, room: int) -> Iterable[Text]:
+    now, active = view.now(), list(view.exports.active.items())
+    shown = active if len(active) <= room else active[: max(0, room - 1)]
+    for variant, began in shown:
+        line = Text(f"  {variant_text(variant)}", no_wrap=True, overflow="ellipsis")
+        yield line.append(f"  for {units.duration(now - began)}", style="dim")
+    if len(shown) < len(active) and room > 0:
+        yield Text(f"  and {units.plural(len(active) - len(shown), 'variant')} more", style="dim")
+
+
+def _recent_exports(view: SweepView, room: int) -> Iterable[Text]:
+    for event in list(reversed(view.exports.recent))[:room]:
+        outcome = "failed" if event.cause else "pass"
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(f"{OUTCOMES[outcome].mark} {variant_text(event.variant)}", style=STYLES.get(outcome, ""))
+        how = "cached" if event.cached else units.duration(event.seconds)
+        yield line.append(f"  {how}").append(f"  {event.cause}" if event.cause else "", style="dim")
 
 
 # Findings, last cells, footer

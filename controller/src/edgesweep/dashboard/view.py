@@ -29,6 +29,7 @@ OUTCOMES = ("pass", "fallback", "failed", "skipped", "lost")
 _KEPT_CELLS = 50
 _OFF_DEVICE_STAGES = frozenset({"plan", "export", "check"})
 _TRIALS_FOR_ESTIMATE = 3
+_EXPORTS_FOR_ESTIMATE = 4
 
 
 @dataclass(slots=True)
@@ -107,14 +108,28 @@ class FindingLine:
 
 @dataclass(slots=True)
 class ExportLine:
-    """How far exporting came. `active` holds the variants in work, oldest first."""
+    """How far exporting came. `active` holds the variants in work with the moment each was begun, oldest first."""
 
     done: int = 0
     total: int = 0
     failed: int = 0
     cached: int = 0
-    active: dict[str, None] = field(default_factory=dict)
+    active: dict[str, float] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
+    recent: deque[ExportFinished] = field(default_factory=lambda: deque(maxlen=_KEPT_CELLS))
+    first_at: float | None = None
+
+    @property
+    def going_on(self) -> bool:
+        """Whether variants are still to be exported."""
+        return self.done < self.total
+
+    def seconds_left(self, now: float) -> float | None:
+        """An estimate from the variants that were really exported; None while they are too few."""
+        exported = len(self.seen) - self.cached
+        if not self.going_on or self.first_at is None or exported < _EXPORTS_FOR_ESTIMATE:
+            return None
+        return (now - self.first_at) / exported * (self.total - self.done)
 
 
 class SweepView:
@@ -219,7 +234,9 @@ class SweepView:
 
     @apply.register
     def _on_export_start(self, event: ExportStarted) -> None:
-        self.exports.active[event.variant] = None
+        self.exports.active[event.variant] = self.now()
+        if self.exports.first_at is None:
+            self.exports.first_at = self.now()
 
     @apply.register
     def _on_export_end(self, event: ExportFinished) -> None:
@@ -229,6 +246,7 @@ class SweepView:
         exports.done = event.done
         if event.variant not in exports.seen:
             exports.seen.add(event.variant)
+            exports.recent.append(event)
             exports.failed += bool(event.cause)
             exports.cached += event.cached
 
