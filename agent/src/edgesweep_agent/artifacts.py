@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Executor
@@ -14,6 +13,7 @@ from typing import Any
 
 from edgesweep_proto.blob import Blob, is_digest
 
+from edgesweep_agent.digest import sha256
 from edgesweep_agent.durable import flush_folder
 from edgesweep_agent.faults import Fault
 
@@ -75,7 +75,7 @@ class BlobStore:
     def remove(self, digests: Iterable[str]) -> int:
         """Delete blobs and parts of these digests; returns the bytes that this freed."""
         freed = 0
-        for path in [self.path(sha256) for sha256 in digests]:
+        for path in [self.path(name) for name in digests]:
             for file in (path, path.with_name(path.name + ".part")):
                 with contextlib.suppress(FileNotFoundError):
                     size = file.stat().st_size
@@ -129,7 +129,7 @@ class BlobStore:
     ) -> int:
         part = self._part(blob)
         part.parent.mkdir(exist_ok=True)
-        digest = hashlib.sha256()
+        digest = sha256()
         received = 0
         with part.open("r+b" if offset else "wb", buffering=0) as file:
             await self._in_thread(_hash_prefix, file, digest, offset)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from pathlib import Path
 
 from edgesweep_proto import PROTOCOL_VERSION
@@ -30,6 +29,9 @@ def describe_device(name: str, state_dir: Path, sysroot: Path = Path("/")) -> De
         state_dir: Whose disk the blobs go to.
         sysroot: A stand-in for `/` in tests.
     """
+    # Late: an agent that nobody asks needs none of it.
+    import platform
+
     uname = os.uname()
     stat = os.statvfs(state_dir)
     return Device(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import typing
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 from edgesweep_proto.blob import Blob
 from edgesweep_proto.codec import from_json, to_proto
 from edgesweep_proto.trial import MemoryPhase, Stage, TrialOutcome, TrialResult
+
+from edgesweep_agent.digest import sha256
 
 #: Fields of a result that a worker may fill.
 _FACTS = ("session", "cold_start", "memory", "placement", "numerics", "accounting", "samples", "tags")
@@ -85,5 +86,5 @@ class Findings:
         if len(content) != count * _SAMPLE_BYTES:
             self.result = replace(self.result, samples=None)
             raise ValueError(f"the worker tells of {count} samples and left {len(content)} bytes of them")
-        blob = Blob(hashlib.sha256(content).hexdigest(), len(content))
+        blob = Blob(sha256(content).hexdigest(), len(content))
         self.result = replace(self.result, samples=replace(samples, blob=blob))

@@ -7,7 +7,6 @@ A trial's state follows from which files exist, so no two files can disagree:
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 import time
@@ -19,6 +18,7 @@ from typing import Any
 from edgesweep_proto.codec import from_json, to_json
 from edgesweep_proto.trial import Trial, TrialResult, TrialState
 
+from edgesweep_agent.digest import sha256
 from edgesweep_agent.durable import flush_folder, read_json, remove_tree, write_bytes, write_json
 
 #: Seconds for which an acknowledged trial's id is remembered, so that its resubmission is known for one.
@@ -55,7 +55,8 @@ class Entry:
 
 def spec_digest(trial: Trial) -> str:
     """What tells two specs apart: SHA-256 of the trial in canonical JSON."""
-    return hashlib.sha256(json.dumps(to_json(trial), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    content = json.dumps(to_json(trial), sort_keys=True, separators=(",", ":"))
+    return str(sha256(content.encode()).hexdigest())
 
 
 class Journal:
@@ -100,7 +101,7 @@ class Journal:
 
     def add(self, trial: Trial, identity: str, fencing_number: int) -> Entry:
         """Remember a new trial; when this returns it is on the disk."""
-        folder = self._folder / hashlib.sha256(trial.id.encode()).hexdigest()[:32]
+        folder = self._folder / sha256(trial.id.encode()).hexdigest()[:32]
         folder.mkdir(exist_ok=True)
         self._numbers["order"] += 1
         entry = Entry(
@@ -313,7 +314,7 @@ def _check_samples(folder: Path, result: TrialResult) -> None:
     if result.samples is None:
         return
     content = (folder / "samples.bin").read_bytes()
-    if hashlib.sha256(content).hexdigest() != result.samples.blob.sha256:
+    if sha256(content).hexdigest() != result.samples.blob.sha256:
         raise ValueError("its samples are not the ones that were measured")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from edgesweep_agent.faults import Fault
 
@@ -14,9 +14,13 @@ class Quiet:
 
     A worker waits for the uploads that are under way; while it waits or runs, new uploads are refused.
     `timing` is true while a worker takes times: nothing is sent to anybody then that can wait.
+
+    Args:
+        on_rest: Is called from the event loop each time the last upload or worker has ended and none waits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_rest: Callable[[], None] = lambda: None) -> None:
+        self._on_rest = on_rest
         self._worker = asyncio.Lock()
         self._claims = 0
         self._uploads = 0
@@ -64,6 +68,7 @@ class Quiet:
             self._uploads -= 1
             if not self._uploads:
                 self._no_uploads.set()
+                self._rest_soon()
 
     @contextlib.asynccontextmanager
     async def worker(self) -> AsyncIterator[None]:
@@ -78,3 +83,12 @@ class Quiet:
                     self.set_timing(timing=False)
         finally:
             self._claims -= 1
+            self._rest_soon()
+
+    def _rest_soon(self) -> None:
+        # Not at once: whoever ended still holds what it worked on.
+        asyncio.get_running_loop().call_soon(self._rest)
+
+    def _rest(self) -> None:
+        if not self._uploads and not self._claims:
+            self._on_rest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import importlib.util
 import json
 import logging
@@ -17,6 +16,7 @@ from typing import Any
 from edgesweep_proto.codec import from_json, to_json, to_proto
 from edgesweep_proto.device import Runtime
 
+from edgesweep_agent.digest import small_sha256
 from edgesweep_agent.durable import read_json, remove_tree, write_json
 from edgesweep_agent.journal import store_stderr
 from edgesweep_agent.quiet import Quiet
@@ -224,7 +224,7 @@ def _fingerprint(python: str, path: Iterable[str], run_py: Path) -> str:
             parts.append(f"{name} {stat.st_mtime_ns} {stat.st_ino}")
         except OSError:
             parts.append(f"{name} -")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return small_sha256("\n".join(parts).encode())
 
 
 def _runtime_from(ending: Ending, facts: dict[str, Any], stderr: str) -> Runtime:
@@ -264,7 +264,7 @@ def flavour_of(distributions: Iterable[tuple[str, str]], version: str) -> str:
 def _plain_id(runtime: Runtime, python: str) -> str:
     if runtime.version:
         return f"{runtime.flavour}-{runtime.version}" if runtime.flavour else runtime.version
-    return f"broken-{hashlib.sha256(python.encode()).hexdigest()[:8]}"
+    return f"broken-{small_sha256(python.encode())[:8]}"
 
 
 def _broken(fault: str) -> Runtime:

@@ -25,6 +25,7 @@ from edgesweep_agent.artifacts import BlobStore
 from edgesweep_agent.clock import boot_id
 from edgesweep_agent.events import EventRing
 from edgesweep_agent.faults import FaultInterceptor
+from edgesweep_agent.heap import trim_heap
 from edgesweep_agent.journal import Journal
 from edgesweep_agent.leases import LeaseBook
 from edgesweep_agent.orphans import reap_orphans
@@ -35,6 +36,7 @@ from edgesweep_agent.services.device import DeviceServicer
 from edgesweep_agent.services.lease import LeaseServicer
 from edgesweep_agent.services.peer import IdentityOf, insecure_identity, tls_identity
 from edgesweep_agent.services.runtime import RuntimeServicer
+from edgesweep_agent.services.standard import add_standard_services
 from edgesweep_agent.services.trial import TrialServicer
 from edgesweep_agent.settings import Settings, listen_address
 from edgesweep_agent.tls import CertificateError, diagnose, server_credentials
@@ -79,7 +81,7 @@ class Agent:
             self.blobs = BlobStore(state_dir / "blobs", max_blob_bytes=settings.max_blob_bytes)
         except OSError as error:
             raise StartError(f"the state folder {state_dir} cannot be used: {error}") from error
-        self.quiet = Quiet()
+        self.quiet = Quiet(on_rest=trim_heap)
         self.events = EventRing(self.journal.life, self.quiet)
         self.runtimes = RuntimeBook(settings.runtimes, state_dir, run_py, self.quiet)
         run_trial = TrialRun(self.journal, self.blobs, self.runtimes, self.quiet, run_py, sysroot=settings.sysroot)
@@ -150,7 +152,7 @@ class Agent:
             TrialServicer(self.supervisor, self.journal, self.events, self.quiet, identity_of), server
         )
         runtime_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(self.runtimes), server)
-        await _add_standard_services(server)
+        await add_standard_services(server, _SERVICES)
 
 
 async def serve(settings: Settings, announce: Any) -> None:
@@ -173,17 +175,6 @@ async def serve(settings: Settings, announce: Any) -> None:
         _log.info("told to stop")
     finally:
         await agent.stop()
-
-
-async def _add_standard_services(server: Any) -> None:
-    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-    from grpc_reflection.v1alpha import reflection
-
-    servicer = health.aio.HealthServicer()
-    for name in ("", *_SERVICES):
-        await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 
 
 def _claim(state_dir: Path) -> int:

@@ -13,7 +13,6 @@ from edgesweep_proto.trial import Trial
 from edgesweep_agent.artifacts import BlobStore
 from edgesweep_agent.durable import remove_tree
 from edgesweep_agent.faults import Fault
-from edgesweep_agent.onnx_header import read_header
 
 
 def check_locations(manifest: Manifest, blobs: BlobStore) -> None:
@@ -24,6 +23,9 @@ def check_locations(manifest: Manifest, blobs: BlobStore) -> None:
     Raises:
         Fault: `invalid_request`.
     """
+    # Late: an idle agent has no model to read.
+    from edgesweep_agent.onnx_header import read_header
+
     try:
         named = set(read_header(blobs.path(manifest.model.sha256)).external_locations)
     except ValueError as error:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 from pathlib import Path
 
+from edgesweep_agent.digest import small_sha256
 from edgesweep_agent.durable import flush_folder, remove_tree, write_bytes
 
 _PACKAGE = "edgesweep_worker"
@@ -64,10 +64,8 @@ def _read(folder: Path) -> dict[str, bytes]:
 
 
 def _digest(content: dict[str, bytes]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(content):
-        digest.update(f"{name}\0{len(content[name])}\0".encode() + content[name])
-    return digest.hexdigest()[:32]
+    parts = (f"{name}\0{len(content[name])}\0".encode() + content[name] for name in sorted(content))
+    return small_sha256(b"".join(parts))[:32]
 
 
 def _write(folder: Path, content: dict[str, bytes]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -33,6 +32,9 @@ class Manifest:
     @property
     def digest(self) -> str:
         """The artifact's name: SHA-256 of the manifest in canonical JSON."""
+        # Late: it loads OpenSSL's algorithms, which an idle agent shall not hold in memory.
+        import hashlib
+
         content = {
             "model": self.model.sha256,
             "external": sorted(blob.sha256 for blob in self.external),

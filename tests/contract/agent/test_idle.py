@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -96,15 +97,18 @@ async def test_an_idle_agent_uses_no_processor_time(
 ) -> None:
     agent = start_agent()
     await knows_its_runtimes(agent, connect)
-    assert ticks_over(10, agent.pid) == 0
+    settled(agent.pid)
+    before, wakes = ticks(agent.pid), python_wakes(agent.pid)
+    await asyncio.sleep(10)  # time has to pass here: it is what is looked at
+    assert python_wakes(agent.pid) == wakes
+    # gRPC's own threads look around once a second, in every server; their 3 to 5 ms now and then end a tick of 10.
+    assert ticks(agent.pid) - before <= 1
 
 
-def ticks_over(seconds: int, pid: int) -> int:
-    """Ticks in that time, once the process has come to rest. Time has to pass here: it is what is looked at."""
-    settled(pid)
-    before = ticks(pid)
-    time.sleep(seconds)
-    return ticks(pid) - before
+def python_wakes(pid: int) -> int:
+    """How often the agent's own thread has been woken so far."""
+    lines = Path(f"/proc/{pid}/task/{pid}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if "voluntary_ctxt_switches" in line)
 
 
 def settled(pid: int) -> None:
