@@ -10,6 +10,7 @@ from edgesweep.dashboard.screen import draw
 from edgesweep.dashboard.view import SweepView
 from edgesweep.sweep.events import (
     DeviceState,
+    ExportFinished,
     ExportStarted,
     Notice,
     SweepFinished,
@@ -62,7 +63,7 @@ def test_a_run_cut_short_ends_with_the_next_command(clock):
 
 def test_values_say_how_old_they_are(clock):
     view = SweepView(clock)
-    view.apply(SweepStarted("r1", "nightly", {"pi5": 2}, 1))
+    view.apply(SweepStarted("r1", "nightly", {"pi5": 2}, 0))
     view.apply(Telemetry("pi5", Reading(0.0, {"cpu": 61.4})))
     view.apply(DeviceState("pi5", "measuring", 2))
     view.apply(TrialProgressed("pi5", "pi5/m/dynamo-opset18-batch-fp32/1.23.2/cpu/batch4/t4", Stage.MEASURE))
@@ -96,9 +97,55 @@ def test_a_long_note_never_squeezes_the_figures(clock, width):
         view.apply(ExportStarted(f"a-model-with-a-rather-long-name/torchscript-opset2{number}-batch+height+width-fp32"))
     lines = _lines(view, width, 23)
     assert lines[1].startswith("exports  ")
-    assert "0 of 20  now a-model" in lines[1]
-    assert "0 of 2  time left not" in lines[2]
+    assert "0 of 20" in lines[1]
+    assert "0 of 2  measured after" in lines[2]
     assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 23), (140, 39)])
+def test_exports_show_what_is_in_work_how_far_it_came_and_how_the_last_ones_went(clock, width, height):
+    view = SweepView(clock)
+    view.apply(SweepStarted("r1", "nightly", {"pi5": 9}, 9))
+    view.apply(DeviceState("pi5", "waiting", 9, "exports come first on this host"))
+    for number, cause in enumerate(["", "", "opset_not_honoured", ""]):
+        variant = f"m/dynamo-opset{number}-batch-fp32"
+        view.apply(ExportStarted(variant))
+        clock.now += 5
+        view.apply(ExportFinished(variant, cause, "", 5.0, cached=False, done=number + 1, total=9))
+    view.apply(ExportStarted("m/torchscript-opset17-full-fp32"))
+    view.apply(ExportFinished("m/w", "", "", 0.0, cached=True, done=5, total=9))
+    clock.now += 4
+    lines = _lines(view, width, height)
+    assert "5 of 9  ~25 s left, 1 failed, 1 cached" in lines[1]
+    assert "measured after the exports" in lines[2]
+    text = "\n".join(line.rstrip() for line in lines)
+    assert "exports come first on this host" in text
+    assert "exporting now\n  m torchscript-opset17-full  for 4.0 s" in text
+    assert "last exports, newest first\n✓ m w                    cached\n✓ m dynamo-opset3-batch   5.0 s\n" in text
+    assert "✗ m dynamo-opset2-batch   5.0 s  opset_not_honoured" in text
+    view.apply(ExportFinished("m/last", "", "", 0.0, cached=True, done=9, total=9))
+    assert "exporting now" not in "\n".join(_lines(view, width, height))
+
+
+@pytest.mark.parametrize("height", [6, 9, 12, 23])
+def test_many_exports_at_a_time_never_outgrow_the_terminal(clock, height):
+    view = SweepView(clock)
+    view.apply(SweepStarted("r1", "nightly", {"pi5": 2}, 64))
+    for number in range(32):
+        view.apply(ExportStarted(f"m/v{number}"))
+    lines = _lines(view, 80, height)
+    assert len(lines) <= max(height, 12)
+    assert height < 12 or "more" in "\n".join(lines)
+
+
+def test_a_device_without_thermometer_shows_its_load(clock):
+    view = SweepView(clock)
+    view.apply(SweepStarted("r1", "nightly", {"pi5": 2, "odd": 1}, 0))
+    view.apply(Telemetry("pi5", Reading(0.0, {}, load_1m=1.84)))
+    view.apply(Telemetry("odd", Reading(0.0, {})))
+    text = "\n".join(_lines(view, 80, 23))
+    assert "load 1.8 now" in text
+    assert "no sensor" in text
 
 
 def test_a_notice_is_shown(clock):

@@ -97,11 +97,10 @@ def _bar(done: int, total: int, width: int) -> ProgressBar:
 
 def _export_note(view: SweepView) -> Text:
     exports = view.exports
-    parts = [f"{exports.failed} failed"] if exports.failed else []
-    parts += [f"{exports.cached} from cache"] if exports.cached else []
-    left = exports.seconds_left(view.now())
-    if left is not None and not view.finished:
-        parts.append(f"{units.rough_duration(left)} left")
+    left = None if view.finished else exports.seconds_left(view.now())
+    parts = [] if left is None else [f"{units.rough_duration(left)} left"]
+    parts += [f"{exports.failed} failed"] if exports.failed else []
+    parts += [f"{exports.cached} cached"] if exports.cached else []
     return Text(", ".join(parts), style="dim")
 
 
@@ -210,20 +209,24 @@ def _cell(line: DeviceLine) -> Text:
 def _active_exports(view: SweepView, room: int) -> Iterable[Text]:
     now, active = view.now(), list(view.exports.active.items())
     shown = active if len(active) <= room else active[: max(0, room - 1)]
+    width = max((len(variant_text(variant)) for variant, _ in shown), default=0)
     for variant, began in shown:
-        line = Text(f"  {variant_text(variant)}", no_wrap=True, overflow="ellipsis")
+        line = Text(f"  {variant_text(variant):<{width}}", no_wrap=True, overflow="ellipsis")
         yield line.append(f"  for {units.duration(now - began)}", style="dim")
     if len(shown) < len(active) and room > 0:
         yield Text(f"  and {units.plural(len(active) - len(shown), 'variant')} more", style="dim")
 
 
 def _recent_exports(view: SweepView, room: int) -> Iterable[Text]:
-    for event in list(reversed(view.exports.recent))[:room]:
+    events = list(reversed(view.exports.recent))[:room]
+    width = max((len(variant_text(event.variant)) for event in events), default=0)
+    for event in events:
         outcome = "failed" if event.cause else "pass"
         line = Text(no_wrap=True, overflow="ellipsis")
-        line.append(f"{OUTCOMES[outcome].mark} {variant_text(event.variant)}", style=STYLES.get(outcome, ""))
-        how = "cached" if event.cached else units.duration(event.seconds)
-        yield line.append(f"  {how}").append(f"  {event.cause}" if event.cause else "", style="dim")
+        line.append(f"{OUTCOMES[outcome].mark} ", style=STYLES.get(outcome, ""))
+        line.append(f"{variant_text(event.variant):<{width}}")
+        line.append(f"  {'cached' if event.cached else units.duration(event.seconds):>6}", style="dim")
+        yield line.append(f"  {event.cause}" if event.cause else "", style=STYLES.get(outcome, ""))
 
 
 # Findings, last cells, footer
@@ -248,14 +251,20 @@ def _findings(view: SweepView, room: int) -> Iterable[Text]:
 
 
 def _recent(view: SweepView, room: int) -> Iterable[Text]:
-    for event in list(reversed(view.recent))[:room]:
+    events = list(reversed(view.recent))[:room]
+    figures = [units.latency(event.median_s, event.mad_s, event.n) for event in events]
+    # Columns are as wide as what stands in them now: the cell's name needs all the room there is.
+    word_width = max((len(event.outcome) for event in events), default=0)
+    figure_width = max(map(len, figures), default=0)
+    verdict_width = max((len(event.verdict or "") for event in events), default=0)
+    for event, figure in zip(events, figures, strict=True):
         mark = OUTCOMES[event.outcome].mark if event.outcome in OUTCOMES else "*"
-        line = Text.assemble((f"{mark} {event.outcome:<8}", STYLES.get(event.outcome, "")), no_wrap=True)
-        line.overflow = "ellipsis"
-        if event.median_s is not None:
-            line.append(f"  {units.latency(event.median_s, event.mad_s, event.n):<20}", style="bold")
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(f"{mark} {event.outcome:<{word_width}}", style=STYLES.get(event.outcome, ""))
+        if figure:
+            line.append(f"  {figure:<{figure_width}}", style="bold")
         if event.verdict:
-            line.append(f"  {event.verdict:<8}", style=STYLES.get(event.verdict, ""))
+            line.append(f"  {event.verdict:<{verdict_width}}", style=STYLES.get(event.verdict, ""))
         if event.outcome != "pass" and event.cause:
             line.append(f"  {event.cause}")
         yield line.append(f"  {_short(view, event.cell)}", style="dim")
