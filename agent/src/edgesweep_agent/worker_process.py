@@ -61,7 +61,7 @@ async def run_worker(
     """Run one worker to its end. Nothing of its process group outlives this call, cancelled or not.
 
     Args:
-        command: Interpreter and arguments; `--events-fd N` is added.
+        command: Interpreter and arguments; `--parent PID` and `--events-fd N` are added.
         job: What it reads from its standard input. It gets that after `on_start` has returned.
         folder: Where it runs.
         stderr_path: Where its standard error and output go.
@@ -75,8 +75,11 @@ async def run_worker(
     read_end, write_end = os.pipe()
     try:
         with stderr_path.open("wb") as stderr:
+            # Started by this thread itself, the main one: the worker's death signal follows the thread that started it.
             process = await asyncio.create_subprocess_exec(
                 *command,
+                "--parent",
+                str(os.getpid()),
                 "--events-fd",
                 str(write_end),
                 stdin=asyncio.subprocess.PIPE,
