@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import io
+from xml.etree import ElementTree as ET
 
 import pytest
 from edgesweep.dashboard.live import REDRAW_S, REDRAW_WHILE_MEASURED_S, LiveDashboard
 from edgesweep.dashboard.picture import draw_dashboard, draw_tables, main, to_svg, view_of
 from edgesweep.dashboard.recording import until_share
+from edgesweep.dashboard.report_picture import draw_report
 from edgesweep.dashboard.screen import draw
 from edgesweep.dashboard.view import SweepView
+from edgesweep.report.outcomes import OUTCOMES
 from edgesweep.sweep.events import (
     DeviceState,
     ExportFinished,
@@ -202,6 +205,49 @@ def test_pictures_of_one_document_are_equal_and_load_nothing_unasked(make_doc):
     assert "opset&#160;13" in draw_tables(doc, width=100)
 
 
+def _no_address_but_its_own_kind(svg: str) -> bool:
+    return "http" not in svg.replace('xmlns="http://www.w3.org/2000/svg"', "")
+
+
+def test_no_picture_points_outside(make_doc):
+    doc = make_doc()
+    pictures = [draw_dashboard(doc, share=0.6, width=120, height=32), draw_tables(doc, width=100), draw_report(doc)]
+    for svg in pictures:
+        assert _no_address_but_its_own_kind(svg)
+        assert len(svg) < 300_000
+        ET.fromstring(svg)
+
+
+def test_the_picture_of_a_report_tells_outcomes_latencies_and_findings(make_doc):
+    doc = make_doc()
+    svg = draw_report(doc)
+    assert svg == draw_report(doc)
+    texts = ["".join(element.itertext()) for element in ET.fromstring(svg).iter() if element.tag.endswith("text")]
+    assert any(text.startswith(f"{OUTCOMES['pass'].mark} ") and text.endswith(" pass") for text in texts)
+    assert any(text.startswith("Outcomes") for text in texts)
+    assert any("median latency in ms" in text for text in texts)
+    assert any(text.startswith("fastest of ") and "n=" in text for text in texts)
+    assert any(text.startswith("failed at ") for text in texts)
+    assert {cell["model"] for cell in doc["cells"]} <= set(texts)
+
+
+def test_an_invalid_number_is_never_called_the_fastest(make_doc):
+    doc = make_doc()
+    for cell in doc["cells"]:
+        if cell.get("latency_s"):
+            cell["verdict"] = "invalid"
+    svg = draw_report(doc)
+    assert "fastest" not in svg
+    assert "none to be used: invalid" in svg
+
+
+def test_the_picture_of_a_report_escapes_names_and_stands_an_empty_run(make_doc):
+    doc = make_doc()
+    doc["run"]["name"] = "<b>&"
+    assert "&lt;b&gt;&amp;" in draw_report(doc)
+    assert "The run has no cell." in draw_report({**doc, "cells": []})
+
+
 def test_the_picture_command_reads_a_document_and_writes_a_file(make_doc, tmp_path, capsys):
     import json
 
@@ -209,5 +255,7 @@ def test_the_picture_command_reads_a_document_and_writes_a_file(make_doc, tmp_pa
     out = tmp_path / "out.svg"
     assert main([str(out), "--from", str(tmp_path / "doc.json")]) == 0
     assert out.read_text().startswith("<svg")
+    assert main([str(out), "--of", "report", "--from", str(tmp_path / "doc.json")]) == 0
+    assert out.read_text() == draw_report(make_doc())
     assert main([str(out), "--from", str(tmp_path / "none.json")]) == 2
     assert "cannot be read" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Draws the dashboard, or the tables, of a stored run as an SVG: `python -m edgesweep.dashboard.picture OUT.svg`."""
+"""Draws the dashboard or the report of a stored run as an SVG: `python -m edgesweep.dashboard.picture OUT.svg`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.console import Console, RenderableType
 from rich.terminal_theme import TerminalTheme
 
 from edgesweep.dashboard.recording import Timed, events_of, until_share
+from edgesweep.dashboard.report_picture import draw_report
 from edgesweep.dashboard.screen import draw
 from edgesweep.dashboard.view import SweepView
 
@@ -45,8 +46,8 @@ _THEME = TerminalTheme(
 )
 
 
-# rich's own pictures fetch their font from the network; a README's picture may not.
-_FETCHED_FONT = re.compile(r"@font-face \{.*?\}\s*", flags=re.DOTALL)
+# rich's own pictures fetch their font from the network; a README's picture points nowhere.
+_OUTWARD = re.compile(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", flags=re.DOTALL)
 
 
 def view_of(events: Iterable[Timed]) -> SweepView:
@@ -72,7 +73,7 @@ def to_svg(content: RenderableType, *, width: int, title: str) -> str:
     console.print(content)
     svg = console.export_svg(title=title, theme=_THEME, unique_id="edgesweep")
     fonts = 'font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace'
-    return _FETCHED_FONT.sub("", svg).replace("font-family: Fira Code, monospace", fonts)
+    return _OUTWARD.sub("", svg).replace("font-family: Fira Code, monospace", fonts)
 
 
 def draw_dashboard(doc: dict[str, Any], *, share: float, width: int, height: int) -> str:
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--from", dest="origin", default="latest", metavar="RUN", help="a run, `latest`, or a result document (.json)"
     )
-    parser.add_argument("--of", choices=["dashboard", "tables"], default="dashboard")
+    parser.add_argument("--of", choices=["dashboard", "report", "tables"], default="dashboard")
     parser.add_argument("--at", type=float, default=0.6, metavar="SHARE", help="how much of the run is over, 0 to 1")
     parser.add_argument("--width", type=int, default=120, metavar="COLUMNS")
     parser.add_argument("--height", type=int, default=32, metavar="LINES")
@@ -123,6 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if chosen.of == "tables":
         svg = draw_tables(doc, width=chosen.width)
+    elif chosen.of == "report":
+        svg = draw_report(doc)
     else:
         svg = draw_dashboard(doc, share=chosen.at, width=chosen.width, height=chosen.height)
     chosen.out.write_text(svg, encoding="utf-8")
