@@ -10,6 +10,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from edgesweep.errors import EdgesweepError, ExitCode
 from edgesweep.fleet import pki
+from edgesweep.fleet.identity import load_identity
 
 
 def load(path: Path) -> x509.Certificate:
@@ -77,13 +78,103 @@ def test_an_authority_is_never_overwritten(lab):
     with pytest.raises(EdgesweepError, match="already holds a certificate authority") as caught:
         pki.init_ca(lab.pki_dir)
     assert caught.value.exit_code is ExitCode.USAGE
-    assert pki.ensure_ca(lab.pki_dir) is False
+    assert pki.ensure_lab(lab.pki_dir) == ()
     assert (lab.pki_dir / "ca.key").read_bytes() == before
 
 
-def test_ensure_makes_one_where_there_is_none(tmp_path):
-    assert pki.ensure_ca(tmp_path / "new") is True
-    assert pki.has_ca(tmp_path / "new")
+def test_a_lab_is_made_where_there_is_none_and_then_left_alone(tmp_path):
+    folder = tmp_path / "new"
+    assert pki.ensure_lab(folder) == ("a certificate authority", "this controller's certificate")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert pki.ensure_lab(folder) == ()
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def spoil_missing(lab, other_lab):
+    (lab.controller / "cert.pem").unlink()
+
+
+def spoil_damaged(lab, other_lab):
+    (lab.controller / "key.pem").write_text("not a key")
+
+
+def spoil_expired(lab, other_lab):
+    now = datetime.now(UTC)
+    pki.issue_controller(lab.pki_dir, validity=pki.Validity(now - timedelta(days=9), now - timedelta(days=2)))
+
+
+def spoil_expires_soon(lab, other_lab):
+    now = datetime.now(UTC)
+    pki.issue_controller(lab.pki_dir, validity=pki.Validity(now, now + timedelta(days=20)))
+
+
+def spoil_other_lab(lab, other_lab):
+    for path in other_lab.controller.iterdir():
+        (lab.controller / path.name).write_bytes(path.read_bytes())
+
+
+def spoil_device(lab, other_lab):
+    for path in lab.device.iterdir():
+        (lab.controller / path.name).write_bytes(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (spoil_missing, ""),
+        (spoil_damaged, "is not the key of"),
+        (spoil_expired, "expired on"),
+        (spoil_expires_soon, "would expire on"),
+        (spoil_other_lab, "another authority"),
+        (spoil_device, "is a device's certificate"),
+    ],
+)
+def test_a_controllers_certificate_that_is_of_no_use_is_issued_again(lab, other_lab, spoil, why):
+    authority = (lab.pki_dir / "ca.key").read_bytes(), (lab.pki_dir / "ca.pem").read_bytes()
+    spoil(lab, other_lab)
+    (made,) = pki.ensure_lab(lab.pki_dir)
+    assert made.startswith("this controller's certificate")
+    assert why in made
+    load_identity(lab.controller)
+    assert pki.ensure_lab(lab.pki_dir) == ()
+    assert ((lab.pki_dir / "ca.key").read_bytes(), (lab.pki_dir / "ca.pem").read_bytes()) == authority
+
+
+def test_a_certificate_that_ends_with_its_authority_is_not_issued_for_ever(tmp_path):
+    now = datetime.now(UTC)
+    pki.init_ca(tmp_path, validity=pki.Validity(now, now + timedelta(days=5)))
+    assert len(pki.ensure_lab(tmp_path)) == 1
+    assert pki.ensure_lab(tmp_path) == ()
+
+
+def test_half_an_authority_is_never_replaced(lab):
+    (lab.pki_dir / "ca.key").unlink()
+    before = (lab.pki_dir / "ca.pem").read_bytes()
+    with pytest.raises(EdgesweepError, match=r"ca\.key does not exist") as caught:
+        pki.ensure_lab(lab.pki_dir)
+    assert "restore it" in caught.value.remedy
+    assert (lab.pki_dir / "ca.pem").read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EdgesweepError, match="cannot be written") as caught:
+        pki.ensure_lab(tmp_path / "file" / "pki")
+    assert caught.value.exit_code is ExitCode.CREDENTIALS
+
+
+def test_a_devices_certificate_is_kept_while_it_is_good(lab):
+    before = (lab.device / "cert.pem").read_bytes()
+    assert pki.ensure_device(lab.pki_dir, "pi-1") == lab.device
+    assert (lab.device / "cert.pem").read_bytes() == before
+    now = datetime.now(UTC)
+    pki.issue_device(lab.pki_dir, "pi-1", validity=pki.Validity(now - timedelta(days=9), now - timedelta(days=2)))
+    pki.ensure_device(lab.pki_dir, "pi-1")
+    load_identity(lab.device, role="device")
+    (lab.device / "cert.pem").write_text("cut off")
+    pki.ensure_device(lab.pki_dir, "pi-1")
+    load_identity(lab.device, role="device")
+    assert pki.ensure_device(lab.pki_dir, "pi-2") == pki.device_tls_dir(lab.pki_dir, "pi-2")
 
 
 def test_issuing_again_makes_a_new_key_and_records_every_serial(lab):

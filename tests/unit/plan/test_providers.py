@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from edgesweep.plan.did_you_mean import hint, nearest
+from edgesweep.did_you_mean import hint, nearest
 from edgesweep.plan.providers import SHORT_NAMES, full_name, parse_chain, short_name
 
 

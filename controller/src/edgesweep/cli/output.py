@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from edgesweep.cli.options import Settings, print_json
+from edgesweep.errors import EdgesweepError
 
 if TYPE_CHECKING:
     from edgesweep.store.records import RunView
@@ -57,10 +62,61 @@ def render_text(document: dict[str, object], output: str) -> str:
     raise ValueError(output)
 
 
-def write_html(view: RunView, path: Path) -> int:
-    """Writes the self-contained page of a run; returns its size in bytes."""
+def html_of(view: RunView) -> str:
+    """The self-contained page of a run."""
     from edgesweep.report.document import build_document
 
-    content = render_text(build_document(view), "html").encode()
-    path.write_bytes(content)
-    return len(content)
+    return render_text(build_document(view), "html")
+
+
+def write_report(path: Path, text: str, *, remedy: str = "") -> None:
+    """Writes a report all or nothing; a device such as /dev/stdout is written as it is.
+
+    Raises:
+        EdgesweepError: `usage` with the reason why it cannot be written.
+    """
+    target = path.resolve()
+    try:
+        if target.exists() and not target.is_file():
+            target.write_text(text, encoding="utf-8")
+            return
+        with _draft_beside(target) as draft:
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(target)
+    except OSError as error:
+        raise _unwritable(path, error, remedy) from error
+
+
+def check_report_path(path: Path) -> None:
+    """Proves by a trial that a report can be written to `path`, before hours go into what it is about.
+
+    Raises:
+        EdgesweepError: `usage` with the reason why it cannot.
+    """
+    target = path.resolve()
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        # A pipe or a device is not tried: opening one can wait for ever.
+        if target.is_file() or not target.exists():
+            with _draft_beside(target) as draft:
+                draft.touch()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+@contextlib.contextmanager
+def _draft_beside(target: Path) -> Iterator[Path]:
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        yield draft
+    finally:
+        # Suppressed: where the folder is none, this fails as the writing did, and would hide its reason.
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError, remedy: str = "") -> EdgesweepError:
+    return EdgesweepError(
+        "usage", f"cannot write the report to {path}: {error.strerror}", remedy=remedy or "name another file"
+    )

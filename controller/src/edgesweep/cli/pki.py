@@ -12,14 +12,19 @@ def pki() -> None:
 
 @pki.command("init")
 def init() -> None:
-    """Make the lab CA and this controller's certificate; an existing CA is never replaced."""
-    from edgesweep.fleet.pki import init_ca, issue_controller
+    """Make what is missing: the lab's CA, and this controller's certificate.
+
+    A CA that is there is never replaced. A controller's certificate that is damaged, or expires within 30 days, is.
+    """
+    from edgesweep.fleet.pki import ensure_lab
     from edgesweep.home import find_home
 
     folder = find_home().pki
-    init_ca(folder)
-    issue_controller(folder)
-    click.echo(f"made the lab CA in {folder}. Next: edgesweep pki issue DEVICE", err=True)
+    made = ensure_lab(folder)
+    for what in made:
+        click.echo(f"made {what}", err=True)
+    found = "the certificates of this lab are" if made else "nothing to make: CA and controller certificate are good,"
+    click.echo(f"{found} in {folder}. Next: edgesweep pki issue DEVICE", err=True)
 
 
 @pki.command("issue")

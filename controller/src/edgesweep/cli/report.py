@@ -25,9 +25,8 @@ _RUNS_OUTPUTS = ("table", "json", "name")
 @pass_settings
 def report(settings: Settings, *, run: str, output: str, path: Path | None) -> None:
     """Show a finished or a running RUN: its id, the start of it, its plan's name, or `latest`."""
-    from edgesweep.cli.output import render_text, show_run
+    from edgesweep.cli.output import render_text, show_run, write_report
     from edgesweep.cli.sweeping import open_store
-    from edgesweep.errors import EdgesweepError
     from edgesweep.home import find_home
     from edgesweep.report.document import build_document
 
@@ -49,12 +48,7 @@ def report(settings: Settings, *, run: str, output: str, path: Path | None) -> N
         text = json.dumps(build_document(view), indent=2, allow_nan=False) + "\n"
     else:
         text = render_text(build_document(view), output)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise EdgesweepError(
-            "usage", f"cannot write {path}: {error.strerror}", remedy="give another --output"
-        ) from error
+    write_report(path, text)
     click.echo(f"wrote {path.absolute()}", err=True)
 
 

@@ -53,14 +53,14 @@ def run(
         raise click.UsageError("give a PLAN, or --resume RUN")
     if dry_run and plan_path is None:
         raise click.UsageError("--dry-run needs a PLAN")
-    from edgesweep.cli.sweeping import RunRequest, load_plan_file, run_to_exit_code
+    from edgesweep.cli.sweeping import RunRequest, load_plan_file, run_to_end
     from edgesweep.home import find_home
 
     loaded = load_plan_file(plan_path) if plan_path else None
     request = RunRequest(loaded, resume, expression, output, progress, patience)
     if dry_run:
         return _dry_run(settings, request)
-    return run_to_exit_code(settings, find_home(), request)
+    return run_to_end(settings, find_home(), request).exit_code
 
 
 def _dry_run(settings: Settings, request: RunRequest) -> int:

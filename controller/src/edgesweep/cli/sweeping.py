@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -39,6 +39,14 @@ class RunRequest:
     resume_command: str = "edgesweep run --resume"
 
 
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """How the command is to end, and which run it was about; empty when none was begun."""
+
+    exit_code: int
+    run_id: str = ""
+
+
 @contextlib.asynccontextmanager
 async def no_surroundings() -> AsyncIterator[None]:
     """Nothing to start before a run and nothing to stop after it."""
@@ -52,12 +60,12 @@ def open_store(home: Home) -> Store:
     return Store.open(home.store_url, home.samples)
 
 
-def run_to_exit_code(
+def run_to_end(
     settings: Settings,
     home: Home,
     request: RunRequest,
     surroundings: Callable[[], AbstractAsyncContextManager[None]] = no_surroundings,
-) -> int:
+) -> RunEnd:
     """Runs, shows the result on stdout and judges it; on Ctrl-C says how to resume.
 
     `surroundings` is entered before the devices are asked and left, whatever happens, when the run is over.
@@ -79,16 +87,20 @@ def run_to_exit_code(
             if started:
                 resume = f"{request.resume_command} {started[0]}"
                 click.echo(f"interrupted; everything finished is kept. Next: {resume}", err=True)
-            return stopped.exit_code
+            return RunEnd(stopped.exit_code, *started)
+        except EdgesweepError as error:
+            if started and error.exit_code is ExitCode.STORE:
+                click.echo(f"once the store works: {request.resume_command} {started[0]}", err=True)
+            raise
         view = store.load_run(run_id)
         previous = previous_outcomes(store, view)
         show_run(settings, view, request.output)
         verdict = judge_run(view, fail_on, previous=previous)
         for reason in verdict.reasons:
             click.echo(f"exit {verdict.exit_code.value}: {reason}", err=True)
-        if verdict.exit_code is ExitCode.LAB:
+        if verdict.resumable:
             click.echo(f"next: {request.resume_command} {run_id}", err=True)
-        return verdict.exit_code
+        return RunEnd(verdict.exit_code, run_id)
 
 
 async def _sweep(
@@ -99,7 +111,16 @@ async def _sweep(
     async with prepared_run(home, request, resumed) as (prepared, exports):
         started[:] = [prepared.run.id]
         with shown_progress(settings, request.progress) as emit:
-            await execute(home, prepared, exports, store, emit, resumed=resumed, budget_s=request.budget_s)
+            await execute(
+                home,
+                prepared,
+                exports,
+                store,
+                emit,
+                resumed=resumed,
+                budget_s=request.budget_s,
+                resume_command=request.resume_command,
+            )
         return prepared.run.id, tuple(prepared.plan.fail_on)
 
 
@@ -117,11 +138,16 @@ async def prepared_run(
         plan = request.loaded.plan
     else:
         raise EdgesweepError("usage", "give a PLAN, or --resume RUN")
+    patience: dict[str, Any] = {"budget_s": request.budget_s, "say": _say}
     async with open_exports(home, plan) as exports:
         if resumed is not None:
-            yield await prepare_resume(home, resumed), exports
+            yield await prepare_resume(home, resumed, **patience), exports
         elif request.loaded is not None:
-            yield await prepare(home, request.loaded, exports, expression=request.expression), exports
+            yield await prepare(home, request.loaded, exports, expression=request.expression, **patience), exports
+
+
+def _say(sentence: str) -> None:
+    click.echo(sentence, err=True)
 
 
 def load_plan_file(path: Path) -> LoadedPlan:

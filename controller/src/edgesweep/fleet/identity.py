@@ -1,4 +1,4 @@
-"""The controller's own certificate, read and checked before anything is sent with it."""
+"""A certificate of the lab with its key, read and checked before anything is sent with it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,12 @@ class Identity:
         return context
 
 
-def load_identity(folder: Path) -> Identity:
+def load_identity(folder: Path, *, role: str = "controller") -> Identity:
     """Reads `ca.pem`, `cert.pem` and `key.pem` of `folder` and checks that they can be used today.
+
+    Args:
+        folder: where they lie.
+        role: `controller` for one that dials devices, `device` for one that answers.
 
     Raises:
         EdgesweepError: `certificate_unusable` with the file and the reason.
@@ -52,7 +56,7 @@ def load_identity(folder: Path) -> Identity:
     authority, certificate = (_load(folder / name, texts[name]) for name in ("ca.pem", "cert.pem"))
     _check_dates(folder / "ca.pem", authority)
     _check_dates(folder / "cert.pem", certificate)
-    if not _may_dial(certificate):
+    if role == "controller" and not _may_dial(certificate):
         raise EdgesweepError(
             "certificate_unusable",
             f"{folder / 'cert.pem'} is a device's certificate, not a controller's",

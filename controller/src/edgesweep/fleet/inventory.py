@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgesweep.did_you_mean import hint
 from edgesweep.errors import EdgesweepError
 from edgesweep.fleet.inventory_file import DeviceEntry, entry_of, read_entries, write_entries
-from edgesweep.fleet.names import did_you_mean
 
 __all__ = ["DeviceEntry", "Inventory", "entry_of", "load_inventory", "save_inventory"]
 
@@ -30,7 +30,7 @@ class Inventory:
             if entry.name == name:
                 return entry
         known = [entry.name for entry in self.devices]
-        raise EdgesweepError("unknown_device", f"no device {name!r} in the inventory{did_you_mean(name, known)}")
+        raise EdgesweepError("unknown_device", f"no device {name!r} in the inventory{hint(name, known)}")
 
     def select(self, selector: str | Sequence[str]) -> tuple[DeviceEntry, ...]:
         """The devices that a plan or an option asks for, each once, in the order of the inventory.
@@ -89,7 +89,7 @@ class Inventory:
             if key not in labels:
                 raise EdgesweepError(
                     "nothing_selected",
-                    f"no device carries the label {key!r}{did_you_mean(key, sorted(labels))}",
+                    f"no device carries the label {key!r}{hint(key, sorted(labels))}",
                     remedy="see the labels with `edgesweep device list`",
                 )
         found = tuple(

@@ -16,9 +16,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from edgesweep.did_you_mean import hint
 from edgesweep.errors import EdgesweepError
 from edgesweep.fleet.address import is_loopback, split_address
-from edgesweep.fleet.names import did_you_mean, name_fault
+from edgesweep.fleet.names import name_fault
 
 VERSION = 1
 
@@ -259,7 +260,7 @@ def _sentence(error: Any) -> str:
     if kind == "extra_forbidden":
         word = str(error["loc"][-1])
         known = ("version", "devices") if len(error["loc"]) == 1 else tuple(_DeviceRow.model_fields)
-        return f"unknown key {word!r}{did_you_mean(word, known) or '; known keys: ' + ', '.join(known)}"
+        return f"unknown key {word!r}{hint(word, known)}"
     if kind == "literal_error":
         return f"{where} must be {VERSION}, not {error['input']!r}"
     wanted = {

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 
 #: The zone under which a device's name stands in its certificate.
 ZONE = "edgesweep"
@@ -22,9 +20,3 @@ def name_fault(name: str) -> str:
 def verified_name(device: str) -> str:
     """The DNS name that the certificate of `device` must carry, whatever its address is."""
     return f"{device}.{ZONE}"
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`, did you mean 'x'?` for a word that is close to a known one, else an empty text."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""

@@ -23,12 +23,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edgesweep.errors import EdgesweepError
+from edgesweep.fleet.identity import load_identity
 from edgesweep.fleet.names import name_fault, verified_name
 
 CA_LIFETIME = timedelta(days=3652)
 LEAF_LIFETIME = timedelta(days=730)
 #: Boards come up with a clock that is some hours behind: a new certificate is valid since yesterday.
 CLOCK_SLACK = timedelta(days=1)
+#: A certificate with less than this left is issued again where that costs nothing.
+RENEWED_BEFORE = timedelta(days=30)
+#: The name of this host's controller among the lab's controllers.
+CONTROLLER = "controller"
+#: What `leaf_fault` says of a certificate that was never issued.
+MISSING = "there is none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +99,65 @@ def has_ca(pki_dir: Path) -> bool:
     return (pki_dir / "ca.pem").exists() or (pki_dir / "ca.key").exists()
 
 
-def ensure_ca(pki_dir: Path) -> bool:
-    """Makes an authority where there is none; true when it was made now."""
-    if has_ca(pki_dir):
-        return False
-    init_ca(pki_dir)
-    return True
+def ensure_lab(pki_dir: Path) -> tuple[str, ...]:
+    """Makes what a controller needs and does not have: an authority, and a certificate of its own that can be used.
+
+    An authority that is there is never replaced; a certificate that is missing, damaged or about to expire is.
+
+    Returns:
+        What was made, in plain words; empty when everything was there.
+
+    Raises:
+        EdgesweepError: `certificate_unusable` when the authority that is there cannot be used, or the folder not written.
+    """
+    made = []
+    try:
+        if not has_ca(pki_dir):
+            init_ca(pki_dir)
+            made.append("a certificate authority")
+        if fault := leaf_fault(pki_dir, "controller", CONTROLLER):
+            issue_controller(pki_dir)
+            made.append("this controller's certificate" + ("" if fault == MISSING else f": {fault}"))
+    except OSError as error:
+        raise EdgesweepError(
+            "certificate_unusable",
+            f"{error.filename or pki_dir} cannot be written: {error.strerror}",
+            remedy="give this user the right to write there, or set EDGESWEEP_HOME to another folder",
+        ) from error
+    return tuple(made)
+
+
+def ensure_device(pki_dir: Path, name: str) -> Path:
+    """The folder with a certificate of the device `name` that can be used; issued when it is missing or cannot be."""
+    return issue_device(pki_dir, name) if leaf_fault(pki_dir, "device", name) else device_tls_dir(pki_dir, name)
+
+
+def leaf_fault(pki_dir: Path, role: str, name: str) -> str:
+    """Why the certificate of `name` cannot go on being used; empty when it can, `MISSING` when there is none.
+
+    Args:
+        pki_dir: the lab's folder.
+        role: `device` or `controller`.
+        name: whose certificate.
+
+    Raises:
+        EdgesweepError: `certificate_unusable` for a bad authority: no certificate of it can be judged.
+    """
+    authority, _ = _load_ca(pki_dir)
+    folder = pki_dir / f"{role}s" / name
+    if not (folder / "cert.pem").exists():
+        return MISSING
+    try:
+        identity = load_identity(folder, role=role)
+    except EdgesweepError as error:
+        return f"the old one could not be used, {error.message}"
+    if x509.load_pem_x509_certificate(identity.ca) != authority:
+        return "the old one came from another authority"
+    last = x509.load_pem_x509_certificate(identity.certificate).not_valid_after_utc
+    # One that ends with its authority cannot be prolonged.
+    if last < min(datetime.now(UTC) + RENEWED_BEFORE, authority.not_valid_after_utc):
+        return f"the old one would expire on {last:%Y-%m-%d}"
+    return ""
 
 
 def issue_device(pki_dir: Path, name: str, *, validity: Validity | None = None) -> Path:
@@ -119,7 +179,7 @@ def issue_device(pki_dir: Path, name: str, *, validity: Validity | None = None) 
     )
 
 
-def issue_controller(pki_dir: Path, name: str = "controller", *, validity: Validity | None = None) -> Path:
+def issue_controller(pki_dir: Path, name: str = CONTROLLER, *, validity: Validity | None = None) -> Path:
     """Issues a new key and certificate for the controller `name`; see `issue_device`."""
     return _issue(
         pki_dir,
@@ -141,7 +201,7 @@ def device_tls_dir(pki_dir: Path, name: str) -> Path:
     return pki_dir / "devices" / name
 
 
-def controller_tls_dir(pki_dir: Path, name: str = "controller") -> Path:
+def controller_tls_dir(pki_dir: Path, name: str = CONTROLLER) -> Path:
     """The folder of this controller's certificate.
 
     Raises:
@@ -209,10 +269,11 @@ def _load_ca(pki_dir: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKe
         certificate = x509.load_pem_x509_certificate((pki_dir / "ca.pem").read_bytes())
         key = serialization.load_pem_private_key((pki_dir / "ca.key").read_bytes(), password=None)
     except FileNotFoundError as error:
+        half = "restore it from a copy, or move that folder away and run `edgesweep pki init`"
         raise EdgesweepError(
             "certificate_unusable",
             f"there is no certificate authority in {pki_dir}: {Path(error.filename).name} does not exist",
-            remedy="make one with `edgesweep pki init`",
+            remedy=half if has_ca(pki_dir) else "make one with `edgesweep pki init`",
         ) from error
     except (OSError, ValueError, TypeError) as error:
         raise EdgesweepError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from edgesweep.plan.did_you_mean import hint, nearest
+from edgesweep.did_you_mean import hint, nearest
 from edgesweep.plan.fields import describe
 from edgesweep.plan.schema import (
     Chain,

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from edgesweep.plan.did_you_mean import hint
+from edgesweep.did_you_mean import hint
 
 #: The opsets that a plan may ask for: what the two exporters and onnxruntime know between them.
 OLDEST_OPSET = 7

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgesweep.plan.did_you_mean import hint
+from edgesweep.did_you_mean import hint
 
 _SUFFIX = "ExecutionProvider"
 

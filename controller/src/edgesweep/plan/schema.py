@@ -24,8 +24,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from edgesweep.did_you_mean import hint
 from edgesweep.models.source import SourceKind
-from edgesweep.plan.did_you_mean import hint
 from edgesweep.plan.fields import (
     AxesProfile,
     Devices,
