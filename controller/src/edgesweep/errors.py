@@ -234,6 +234,12 @@ _ENTRIES = (
     _error(
         "missing_extra", "this needs packages that are not installed", "pip install 'edgesweep[export]'", ExitCode.USAGE
     ),
+    _error(
+        "run_in_progress",
+        "another process is working on this run",
+        "wait for it, or follow it with `edgesweep report RUN`",
+        ExitCode.LAB,
+    ),
     _error("nothing_selected", "the plan selects no cell", "see `edgesweep run PLAN --dry-run`", ExitCode.NOTHING),
     _error("no_runs", "there is no run yet", "start one with `edgesweep run PLAN`", ExitCode.NOTHING),
     _error(

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
+from edgesweep.errors import CATALOGUE
 from edgesweep.plan.cell import Skip
 from edgesweep.store.records import Outcome, Verdict
 from edgesweep.sweep.outcome import end_of_failed_export, end_of_skip, end_of_trials, follow
@@ -15,8 +18,26 @@ def group(make_cell, make_export):
     return group_cells(cells, exports)[0]
 
 
-def end(group, trials, *, planned=1, fallback="warn", tags=()):
-    return end_of_trials(group, trials, planned=planned, fallback=fallback, host_tags=tags)
+def end(group, trials, *, planned=1, needed=100, fallback="warn", tags=()):
+    return end_of_trials(group, trials, planned=planned, needed=needed, fallback=fallback, host_tags=tags)
+
+
+def test_fewer_inferences_than_the_protocol_asks_for_are_a_reason(group, make_trial) -> None:
+    ended = end(group, [make_trial(group.leader)], needed=1000)
+    assert any("few samples: 100 of 1000" in reason for reason in ended.reasons)
+
+
+def test_a_pass_that_nothing_was_compared_with_says_so(group, make_trial) -> None:
+    payload = dataclasses.replace(group.payload, references=(), reference_note="the host cannot run it")
+    ended = end(dataclasses.replace(group, payload=payload), [make_trial(group.leader)])
+    assert "unverified" in ended.tags
+    assert "unverified: the host cannot run it" in ended.reasons
+
+
+def test_trouble_of_the_exporting_host_is_lost(make_cell, make_export) -> None:
+    transient = next(code for code, entry in CATALOGUE.items() if not entry.stable)
+    ended = end_of_failed_export(make_cell(18), make_export(18, cause=transient), [])
+    assert ended.outcome is Outcome.LOST
 
 
 def test_a_single_smoke_trial_passes_but_is_never_trusted(group, make_trial) -> None:

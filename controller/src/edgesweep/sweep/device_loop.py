@@ -10,23 +10,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from edgesweep_proto.blob import Blob
 from edgesweep_proto.lease import Lease
-from edgesweep_proto.trial import Stage, TrialEvent, TrialState
+from edgesweep_proto.trial import Stage, Trial, TrialEvent, TrialState
 
-from edgesweep.errors import EdgesweepError
+from edgesweep.errors import EdgesweepError, ExitCode
 from edgesweep.fleet.client import DeviceClient
 from edgesweep.fleet.inventory import DeviceEntry
 from edgesweep.plan.preset import Preset
 from edgesweep.sweep.events import DeviceState, Notice, Telemetry, TrialProgressed, TrialStarted
 from edgesweep.sweep.ledger import Ledger
 from edgesweep.sweep.outcome import end_of_trials, follow
-from edgesweep.sweep.work import Group, PlannedTrial, build_trial, is_settled, next_attempt, schedule
+from edgesweep.sweep.work import RETRIES, Group, PlannedTrial, build_trial, schedule
 
 log = structlog.get_logger(__name__)
 
@@ -36,8 +37,11 @@ AHEAD = 2
 #: Sessions in a row that may break off without a single stored result.
 MOST_FRUITLESS = 5
 
-#: Trouble of the link, the board or the lease: worth another try within the budget.
-RETRYABLE = frozenset({"unreachable", "lease_lost", "lease_held", "busy_measuring", "offset_mismatch"})
+#: The connection or the lease is gone: only a new session helps.
+SESSION_OVER = frozenset({"unreachable", "lease_lost", "lease_held"})
+
+#: Trouble of the link, the board or the lease: worth another session within the budget.
+RETRYABLE = SESSION_OVER | {"busy_measuring", "offset_mismatch", "digest_mismatch", "upload_failed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class LoopSettings:
     retry_pause_s: float = 0.5
     telemetry_s: float = 2.0
     poll_s: float = 30.0
+    goodbye_s: float = 2.0
 
 
 class DeviceLoop:
@@ -73,6 +78,7 @@ class DeviceLoop:
         seed: int,
         settings: LoopSettings,
         host_tags: Sequence[str] = (),
+        turn: asyncio.Lock | None = None,
     ) -> None:
         self._entry = entry
         self._ledger = ledger
@@ -84,6 +90,10 @@ class DeviceLoop:
         self._seed = f"{seed}/{entry.name}"
         self._settings = settings
         self._host_tags = tuple(host_tags)
+        # Agents that share a board take turns: nothing runs for us on a device that measures (invariant 7).
+        self._turn = turn
+        self._ahead = AHEAD if turn is None else 1
+        self._refusals: Counter[str] = Counter()
         self._in_flight: dict[str, PlannedTrial] = {}
         self._held: set[str] = set()
         self._boot_id = ""
@@ -96,10 +106,10 @@ class DeviceLoop:
         self._last_contact = time.monotonic()
         fruitless = 0
         while self._open_groups():
-            stored = self._ledger.trial_count
+            stored, entered = self._ledger.trial_count, False
             try:
                 async with self._session() as (client, lease):
-                    self._last_contact, self._waiting_since = time.monotonic(), None
+                    entered, self._waiting_since = True, None
                     try:
                         await self._work(client, lease)
                     finally:
@@ -109,13 +119,18 @@ class DeviceLoop:
                 leftover = [cell for group in self._open_groups() for cell in group.cells]
                 await self._ledger.lose(leftover, Stage.UPLOAD, "not_run", "the device has no trial left to run for it")
             except EdgesweepError as error:
+                if error.exit_code is ExitCode.STORE:
+                    # Not the device's fault, and nothing more can be written down: the run stops here.
+                    raise
                 self._in_flight.clear()
                 self._held.clear()
-                fruitless = 0 if self._ledger.trial_count > stored else fruitless + 1
+                if self._ledger.trial_count > stored:
+                    fruitless = 0
+                elif entered:
+                    fruitless += 1
                 patience = self._patience(error)
                 log.info("device_trouble", device=self._entry.name, code=error.code, message=error.message)
-                given_up = fruitless > MOST_FRUITLESS and error.code not in {"lease_held", "unreachable"}
-                if error.code not in RETRYABLE or patience <= 0 or given_up:
+                if error.code not in RETRYABLE or patience <= 0 or fruitless > MOST_FRUITLESS:
                     await self._lose_all(error)
                     break
                 state = "waiting" if error.code == "lease_held" else "unreachable"
@@ -149,18 +164,23 @@ class DeviceLoop:
                 await asyncio.shield(self._abandon(client, lease))
                 raise
             finally:
-                with contextlib.suppress(EdgesweepError):
-                    await client.release(lease.fencing_number)
+                if self._turn is not None and self._in_flight and self._turn.locked():
+                    self._turn.release()
+                with contextlib.suppress(EdgesweepError, TimeoutError):
+                    # A device that is cut off gets no long goodbye: its lease runs out by itself.
+                    async with asyncio.timeout(self._settings.goodbye_s):
+                        await client.release(lease.fencing_number)
 
     async def _abandon(self, client: DeviceClient, lease: Lease) -> None:
-        for trial_id in tuple(self._in_flight):
-            with contextlib.suppress(EdgesweepError):
-                await client.cancel(trial_id, lease.fencing_number)
+        with contextlib.suppress(EdgesweepError, TimeoutError):
+            async with asyncio.timeout(self._settings.goodbye_s):
+                for trial_id in tuple(self._in_flight):
+                    await client.cancel(trial_id, lease.fencing_number)
 
     async def _work(self, client: DeviceClient, lease: Lease) -> None:
         """Runs trials until the device has none left; a lost lease or link ends it with an EdgesweepError."""
         await self._collect(client)
-        pending = deque(schedule(self._open_groups(), self._ledger.trials_by_cell, self._preset.trials, self._seed))
+        pending = deque(schedule(self._open_groups(), self._ledger.history, self._preset.trials, self._seed))
         events: asyncio.Queue[TrialEvent | EdgesweepError] = asyncio.Queue()
         async with asyncio.TaskGroup() as tasks:
             helpers = [
@@ -198,6 +218,7 @@ class DeviceLoop:
                 continue
             if isinstance(event, EdgesweepError):
                 raise event
+            self._last_contact = time.monotonic()
             planned = self._in_flight.get(event.trial_id)
             if planned is None:
                 continue
@@ -210,10 +231,9 @@ class DeviceLoop:
 
     async def _fill(self, client: DeviceClient, lease: Lease, pending: deque[PlannedTrial]) -> None:
         """Keeps the agent supplied; nothing is uploaded while it measures, since that would disturb it."""
-        while pending and len(self._in_flight) < AHEAD:
+        while pending and len(self._in_flight) < self._ahead:
             planned = pending[0]
-            group = planned.group
-            if is_settled(self._ledger.trials(group.leader.name), self._preset.trials):
+            if self._is_done(planned.group):
                 pending.popleft()
                 continue
             trial = build_trial(planned, self._ledger.run_id, self._preset)
@@ -222,28 +242,50 @@ class DeviceLoop:
                 return
             pending.popleft()
             try:
-                if wanted:
-                    self._emit_state("uploading")
-                    await client.push(tuple(wanted.values()), self._path_of, lease.fencing_number)
-                    self._held.update(wanted)
-                state = await client.submit(trial, lease.fencing_number)
+                state = await self._hand_over(client, lease, trial, wanted)
             except EdgesweepError as error:
-                if error.code in RETRYABLE:
+                if error.code in SESSION_OVER:
                     raise
-                if error.code == "blob_missing":
-                    self._held.clear()
-                await self._ledger.lose(group.cells, Stage.UPLOAD, error.code, error.message)
+                await self._refused(planned, error, pending)
                 continue
             self._in_flight[trial.id] = planned
             self._ledger.emit(
-                TrialStarted(self._entry.name, group.leader.name, trial.id, planned.round, planned.attempt)
+                TrialStarted(self._entry.name, planned.group.leader.name, trial.id, planned.round, planned.attempt)
             )
             if state is TrialState.FINISHED:
                 pending.extendleft(await self._collect(client))
             elif state is TrialState.ACKNOWLEDGED:
-                self._in_flight.pop(trial.id, None)
+                self._land(trial.id)
                 sentence = "the agent has handed this trial's result out already, but the store does not hold it"
-                await self._ledger.lose(group.cells, Stage.UPLOAD, "interrupted", sentence)
+                await self._refused(planned, EdgesweepError("interrupted", sentence), pending)
+
+    async def _hand_over(self, client: DeviceClient, lease: Lease, trial: Trial, wanted: dict[str, Blob]) -> TrialState:
+        """Uploads what the device lacks for the trial, then submits it; takes the board's turn where it is shared."""
+        if self._turn is not None:
+            if self._turn.locked():
+                self._emit_state("waiting", "another agent on the same board measures")
+            await self._turn.acquire()
+        try:
+            if wanted:
+                self._emit_state("uploading")
+                await client.push(tuple(wanted.values()), self._path_of, lease.fencing_number)
+                self._held.update(wanted)
+            return await client.submit(trial, lease.fencing_number)
+        except BaseException:
+            if self._turn is not None:
+                self._turn.release()
+            raise
+
+    async def _refused(self, planned: PlannedTrial, error: EdgesweepError, pending: deque[PlannedTrial]) -> None:
+        """A trial that the device did not take: tried again at the end of the queue, then its cells are lost."""
+        name = planned.group.leader.name
+        self._refusals[name] += 1
+        self._held.clear()
+        if self._refusals[name] > RETRIES:
+            await self._ledger.lose(planned.group.cells, Stage.UPLOAD, error.code, error.message)
+        else:
+            further = 1 if error.code == "interrupted" else 0
+            pending.append(PlannedTrial(planned.group, planned.round, planned.attempt + further))
 
     async def _collect(self, client: DeviceClient) -> list[PlannedTrial]:
         """Fetches every result that waits on the agent, stores it, acknowledges it and settles its cell.
@@ -258,13 +300,23 @@ class DeviceLoop:
                 continue
             await self._ledger.add_trial(planned, fetched.result, fetched.samples)
             await client.acknowledge([fetched.result.trial_id])
-            self._in_flight.pop(fetched.result.trial_id, None)
-            name = planned.group.leader.name
-            attempt = next_attempt(self._ledger.trials(name), planned.round)
-            if attempt is not None and not is_settled(self._ledger.trials(name), self._preset.trials):
+            self._land(fetched.result.trial_id)
+            history = self._ledger.history(planned.group.leader.name)
+            attempt = history.next_attempt(planned.round)
+            if attempt is not None and not self._is_done(planned.group):
                 again.append(PlannedTrial(planned.group, planned.round, attempt))
             await self._settle(planned.group)
         return again
+
+    def _land(self, trial_id: str) -> None:
+        """The trial is no longer on the device; its board may be used by the next in turn."""
+        if self._in_flight.pop(trial_id, None) is not None and self._turn is not None and not self._in_flight:
+            self._turn.release()
+
+    def _is_done(self, group: Group) -> bool:
+        """Whether nothing more is to be run for the group: it has ended, or all its trials are there."""
+        ended = not any(map(self._ledger.is_open, group.cells))
+        return ended or self._ledger.history(group.leader.name).is_settled(self._preset.trials)
 
     def _planned_of(self, trial_id: str) -> PlannedTrial | None:
         parts = trial_id.rsplit("/", 3)
@@ -273,11 +325,16 @@ class DeviceLoop:
         return PlannedTrial(self._groups[parts[1]], int(parts[2]), int(parts[3]))
 
     async def _settle(self, group: Group) -> None:
-        trials = self._ledger.trials(group.leader.name)
-        if not trials or not is_settled(trials, self._preset.trials):
+        history = self._ledger.history(group.leader.name)
+        if not history.trials or not history.is_settled(self._preset.trials):
             return
         end = end_of_trials(
-            group, trials, planned=self._preset.trials, fallback=self._fallback, host_tags=self._host_tags
+            group,
+            history.trials,
+            planned=self._preset.trials,
+            needed=self._preset.protocol.min_inferences,
+            fallback=self._fallback,
+            host_tags=self._host_tags,
         )
         await self._ledger.end([end, *(follow(end, cell) for cell in group.followers)])
 

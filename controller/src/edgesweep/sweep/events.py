@@ -22,6 +22,7 @@ class SweepStarted:
     colocated: tuple[str, ...] = ()
     log_path: str = ""
     trials: int = 1
+    resume_command: str = "edgesweep run --resume"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
+import fcntl
 import getpass
 import os
 import platform
 import secrets
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import psutil
+import structlog
 
 import edgesweep
 from edgesweep.errors import EdgesweepError
+from edgesweep.export.result import ExportResult
 from edgesweep.export.service import ExportService
 from edgesweep.fleet.client import DeviceClient
+from edgesweep.fleet.description import Description
 from edgesweep.fleet.inventory import DeviceEntry, load_inventory
 from edgesweep.fleet.pki import controller_tls_dir
 from edgesweep.home import Home
@@ -31,6 +36,7 @@ from edgesweep.plan.preset import preset_of
 from edgesweep.plan.schema import PlanFile
 from edgesweep.plan.selection import select
 from edgesweep.plan.sources import sources_of
+from edgesweep.plan.trouble import trouble_of
 from edgesweep.store.records import DeviceRecord, Outcome, RunRecord, RunState, RunView
 from edgesweep.store.store import Store
 from edgesweep.store.writer import StoreWriter
@@ -38,6 +44,12 @@ from edgesweep.sweep.device_loop import LoopSettings
 from edgesweep.sweep.events import Notice
 from edgesweep.sweep.ledger import Emit, Ledger
 from edgesweep.sweep.orchestrator import Member, Sweep, SweepSummary
+from edgesweep.sweep.work import variant_key
+
+log = structlog.get_logger(__name__)
+
+#: Seconds for which a device may stay away before its cells are lost, unless the user says otherwise.
+PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +109,37 @@ def open_exports(home: Home, plan: PlanFile) -> ExportService:
 
 
 async def describe_members(
-    entries: Sequence[DeviceEntry], open_client: Callable[[DeviceEntry], DeviceClient]
+    entries: Sequence[DeviceEntry],
+    open_client: Callable[[DeviceEntry], DeviceClient],
+    *,
+    budget_s: float,
+    say: Callable[[str], None],
 ) -> tuple[tuple[Member, ...], tuple[DeviceRecord, ...]]:
-    """Asks every device what it is, all at once; one that does not answer becomes a member with a fault.
+    """Asks every device what it is, all at once; one that stays away for `budget_s` becomes a member with a fault.
 
     Raises:
         EdgesweepError: `certificate_unusable` when it is this controller that cannot ask anybody.
     """
+    give_up = time.monotonic() + budget_s
+
+    async def patiently(entry: DeviceEntry) -> Description:
+        told = False
+        while True:
+            try:
+                async with open_client(entry) as client:
+                    return await client.describe()
+            except EdgesweepError as error:
+                left = give_up - time.monotonic()
+                if error.code != "unreachable" or left <= 0:
+                    raise
+                if not told:
+                    say(f"waiting for {entry.name}, {left:.0f} s at most: {error.message}")
+                    told = True
+            await asyncio.sleep(min(1.0, left))
 
     async def ask(entry: DeviceEntry) -> tuple[Member, DeviceRecord]:
         try:
-            async with open_client(entry) as client:
-                found = await client.describe()
+            found = await patiently(entry)
         except EdgesweepError as error:
             if error.code == "certificate_unusable":
                 raise
@@ -116,7 +147,7 @@ async def describe_members(
         record = DeviceRecord(
             entry.name, entry.address, dict(entry.labels), found.device, found.runtimes, found.reading, found.colocated
         )
-        return Member(entry, found.colocated, emulated=found.device.emulated), record
+        return Member(entry, found.colocated, None, found.device.emulated, found.device.boot_id), record
 
     answers = await asyncio.gather(*map(ask, entries))
     return tuple(member for member, _ in answers), tuple(record for _, record in answers)
@@ -137,7 +168,15 @@ async def facts_of_models(sources: Sequence[ModelSource], exports: ExportService
     return {source.name: facts for source, facts in zip(sources, found, strict=True) if facts is not None}
 
 
-async def prepare(home: Home, loaded: LoadedPlan, exports: ExportService, *, expression: str = "") -> Prepared:
+async def prepare(
+    home: Home,
+    loaded: LoadedPlan,
+    exports: ExportService,
+    *,
+    expression: str = "",
+    budget_s: float = PATIENCE_S,
+    say: Callable[[str], None] = log.info,
+) -> Prepared:
     """Plans a run: reads the inventory, asks the devices and models, expands the matrix.
 
     Raises:
@@ -153,7 +192,7 @@ async def prepare(home: Home, loaded: LoadedPlan, exports: ExportService, *, exp
         )
     sources = sources_of(plan, loaded.base_dir)
     (members, devices), facts = await asyncio.gather(
-        describe_members(entries, client_opener(home)), facts_of_models(sources, exports)
+        describe_members(entries, client_opener(home), budget_s=budget_s, say=say), facts_of_models(sources, exports)
     )
     choices = [
         DeviceChoice(record.name, record.labels, record.runtimes, reachable=record.device is not None)
@@ -185,12 +224,14 @@ def new_run(loaded: LoadedPlan) -> RunRecord:
     )
 
 
-async def prepare_resume(home: Home, view: RunView) -> Prepared:
+async def prepare_resume(
+    home: Home, view: RunView, *, budget_s: float = PATIENCE_S, say: Callable[[str], None] = log.info
+) -> Prepared:
     """Takes up a stored run again: its own plan, its own cells, the devices as they are now."""
     plan = plan_from_json(view.run.plan)
     inventory = load_inventory(home.inventory)
     entries = tuple(inventory.get(record.name) for record in view.devices)
-    members, devices = await describe_members(entries, client_opener(home))
+    members, devices = await describe_members(entries, client_opener(home), budget_s=budget_s, say=say)
     return Prepared(
         replace(view.run, state=RunState.RUNNING),
         plan,
@@ -210,9 +251,29 @@ async def execute(
     emit: Emit,
     *,
     resumed: RunView | None = None,
-    budget_s: float = 30.0,
+    budget_s: float = PATIENCE_S,
+    resume_command: str = "edgesweep run --resume",
 ) -> SweepSummary:
-    """Runs what is planned, or what a stored run still lacks, and returns when every cell has its outcome."""
+    """Runs what is planned, or what a stored run still lacks, and returns when every cell has its outcome.
+
+    Raises:
+        EdgesweepError: `run_in_progress` when another process runs this very run, `store_unusable` when the store
+            fails under it; what was stored is kept.
+    """
+    with only_process(home, prepared.run.id):
+        return await _execute(home, prepared, exports, store, emit, resumed, budget_s, resume_command)
+
+
+async def _execute(
+    home: Home,
+    prepared: Prepared,
+    exports: ExportService,
+    store: Store,
+    emit: Emit,
+    resumed: RunView | None,
+    budget_s: float,
+    resume_command: str,
+) -> SweepSummary:
     writer = StoreWriter(store)
     try:
         if resumed is None:
@@ -222,7 +283,15 @@ async def execute(
         for record in prepared.devices:
             if record.device is not None or resumed is None:
                 await writer.call(store.save_device, prepared.run.id, record)
-        ledger = Ledger(prepared.run.id, prepared.cells, store, writer, emit, **_stored_books(resumed))
+        ledger = Ledger(
+            prepared.run.id,
+            prepared.cells,
+            store,
+            writer,
+            emit,
+            known=known_failures(prepared),
+            **_stored_books(resumed),
+        )
         sweep = Sweep(
             prepared.run,
             ledger,
@@ -236,12 +305,53 @@ async def execute(
             open_client=client_opener(home),
             settings=LoopSettings(owner=owner_name(prepared.run.id), budget_s=budget_s),
             emit=emit,
+            stored_exports=_stored_exports(resumed),
+            resume_command=resume_command,
         )
         for note in prepared.notes:
             emit(Notice(note))
         return await sweep.run()
     finally:
         await writer.close()
+
+
+def known_failures(prepared: Prepared) -> dict[str, str]:
+    """The reason of each cell that the plan lists as a known failure today, by cell name."""
+    labels = {record.name: record.labels for record in prepared.devices}
+    today = dt.datetime.now(tz=dt.UTC).date()
+    known = {}
+    for cell in prepared.cells:
+        found = trouble_of(cell, prepared.plan.known_failures, labels[cell.device], today=today)
+        if found is not None:
+            known[cell.name] = found[1].reason
+    return known
+
+
+@contextlib.contextmanager
+def only_process(home: Home, run_id: str) -> Iterator[None]:
+    """Keeps two processes of this host from working on one run, by a lock that dies with its holder.
+
+    Raises:
+        EdgesweepError: `run_in_progress` when another process holds it.
+    """
+    folder = home.state / "runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{run_id}.lock"
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EdgesweepError("run_in_progress", f"another process is working on {run_id}") from error
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _stored_exports(view: RunView | None) -> dict[str, ExportResult]:
+    if view is None:
+        return {}
+    return {variant_key(record.cell): record.export for record in view.cells if record.export is not None}
 
 
 def _stored_books(view: RunView | None) -> dict[str, Any]:

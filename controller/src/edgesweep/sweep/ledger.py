@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from edgesweep_proto.trial import Stage, TrialResult
 
@@ -15,7 +16,7 @@ from edgesweep.store.store import Store
 from edgesweep.store.writer import StoreWriter
 from edgesweep.sweep.events import CellFinished, SweepEvent, TrialFinished
 from edgesweep.sweep.outcome import end_of_lost, median_of
-from edgesweep.sweep.work import PlannedTrial
+from edgesweep.sweep.work import History, PlannedTrial
 
 Emit = Callable[[SweepEvent], None]
 
@@ -33,6 +34,7 @@ class Ledger:
         *,
         trials: Mapping[str, Sequence[TrialRecord]] | None = None,
         ended: Mapping[str, Outcome] | None = None,
+        known: Mapping[str, str] | None = None,
     ) -> None:
         self.run_id = run_id
         self.cells = tuple(cells)
@@ -42,15 +44,12 @@ class Ledger:
         self._by_name = {cell.name: cell for cell in cells}
         self._trials: dict[str, list[TrialRecord]] = {name: list(items) for name, items in (trials or {}).items()}
         self._ended: dict[str, Outcome] = dict(ended or {})
+        self._known = dict(known or {})
+        self._spent = {name: Counter(trial.round for trial in items) for name, items in self._trials.items()}
 
-    def trials(self, cell_name: str) -> Sequence[TrialRecord]:
-        """The stored trials of a cell, retries included."""
-        return self._trials.get(cell_name, ())
-
-    @property
-    def trials_by_cell(self) -> Mapping[str, Sequence[TrialRecord]]:
-        """The stored trials of every cell."""
-        return self._trials
+    def history(self, cell_name: str) -> History:
+        """The stored trials of a cell, retries included, and what earlier starts of the run have spent."""
+        return History(tuple(self._trials.get(cell_name, ())), self._spent.get(cell_name, {}))
 
     @property
     def trial_count(self) -> int:
@@ -93,10 +92,11 @@ class Ledger:
             )
 
     async def end(self, ends: Iterable[CellEnd]) -> None:
-        """Stores the outcomes, then announces them."""
-        for end in ends:
-            if end.cell_name in self._ended:
+        """Stores the outcomes, then announces them; a cell that has its outcome keeps it."""
+        for given in ends:
+            if given.cell_name in self._ended:
                 continue
+            end = self._with_known_trouble(given)
             await self._writer.call(self._store.end_cell, self.run_id, end)
             self._ended[end.cell_name] = end.outcome
             self.emit(
@@ -116,6 +116,14 @@ class Ledger:
                     end.latency.n if end.latency else None,
                 )
             )
+
+    def _with_known_trouble(self, end: CellEnd) -> CellEnd:
+        """Tags a failure that the plan calls known, and a pass that it still calls a failure."""
+        reason = self._known.get(end.cell_name)
+        if reason is None or end.outcome in {Outcome.SKIPPED, Outcome.LOST}:
+            return end
+        tag = "fixed" if end.outcome is Outcome.PASS else "known"
+        return replace(end, tags=(*end.tags, tag), reasons=(*end.reasons, f"known failure: {reason}"))
 
     async def lose(self, cells: Iterable[Cell], stage: Stage, cause: str, message: str) -> None:
         """Ends open cells as lost: the lab kept them from being measured."""

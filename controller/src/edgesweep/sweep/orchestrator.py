@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from edgesweep.fleet.inventory import DeviceEntry
 from edgesweep.models.source import ModelSource
 from edgesweep.plan.cell import Cell, Variant
 from edgesweep.plan.preset import Preset
+from edgesweep.plan.runtimes import UNKNOWN_RUNTIME
 from edgesweep.store.records import Outcome, RunRecord, RunState
 from edgesweep.store.store import Store
 from edgesweep.store.writer import StoreWriter
@@ -36,6 +39,7 @@ class Member:
     colocated: bool = False
     fault: EdgesweepError | None = None
     emulated: bool = False
+    boot_id: str = ""
 
     @property
     def host_tags(self) -> tuple[str, ...]:
@@ -84,6 +88,8 @@ class Sweep:
         open_client: Callable[[DeviceEntry], DeviceClient],
         settings: LoopSettings,
         emit: Emit,
+        stored_exports: Mapping[str, ExportResult] | None = None,
+        resume_command: str = "edgesweep run --resume",
     ) -> None:
         self._run = run
         self._ledger = ledger
@@ -97,6 +103,10 @@ class Sweep:
         self._open_client = open_client
         self._settings = settings
         self._emit = emit
+        self._stored_exports = dict(stored_exports or {})
+        self._resume_command = resume_command
+        boots = Counter(member.boot_id for member in members if member.boot_id)
+        self._turns = {boot_id: asyncio.Lock() for boot_id, count in boots.items() if count > 1}
 
     async def run(self) -> SweepSummary:
         """Runs to the end; when cancelled, the run is marked interrupted and everything finished is kept."""
@@ -114,6 +124,7 @@ class Sweep:
                 len(jobs),
                 tuple(member.entry.name for member in self._members if member.colocated),
                 trials=self._preset.trials,
+                resume_command=self._resume_command,
             )
         )
         try:
@@ -121,12 +132,11 @@ class Sweep:
             await self._lose_unreachable()
             self._hold_devices(jobs)
             exported = await self._export(jobs)
-            async with asyncio.TaskGroup() as tasks:
-                for member in self._members:
-                    if member.fault is None:
-                        tasks.create_task(self._loop_of(member, exported).run())
-        except asyncio.CancelledError:
-            await self._close(RunState.INTERRUPTED)
+            await self._measure(exported)
+        except BaseException:
+            # Cancelled, or something broke: what is stored stays, and a resume goes on from there.
+            with contextlib.suppress(EdgesweepError):
+                await self._close(RunState.INTERRUPTED)
             self._emit(self._finished(started, complete=False))
             raise
         # Invariant 1: whatever a defect above may have left open is said to be lost, not forgotten.
@@ -138,7 +148,23 @@ class Sweep:
         self._emit(self._finished(started, complete=True))
         return SweepSummary(self._run.id, self._ledger.outcomes, time.monotonic() - started)
 
+    async def _measure(self, exported: Mapping[str, ExportResult]) -> None:
+        """Every device in its own loop; the first thing that no loop can answer for ends them all."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for member in self._members:
+                    if member.fault is None:
+                        tasks.create_task(self._loop_of(member, exported).run())
+        except* EdgesweepError as group:
+            raise _first(group) from group
+
     async def _lose_unreachable(self) -> None:
+        unknown = [cell for cell in self._ledger.open_cells() if cell.runtime == UNKNOWN_RUNTIME]
+        reachable = {member.entry.name for member in self._members if member.fault is None}
+        sentence = "it did not answer when the run was planned, so its runtimes were unknown; start a new run"
+        await self._ledger.lose(
+            [cell for cell in unknown if cell.device in reachable], Stage.PLAN, "device_unreachable", sentence
+        )
         for member in self._members:
             if member.fault is None:
                 continue
@@ -160,15 +186,15 @@ class Sweep:
         wanted = {cell.variant for cell in self._ledger.open_cells()}
         jobs = [job for job in jobs if job.variant in wanted]
         results: dict[str, ExportResult] = {}
+        fresh = 0
         self._exports.on_start = lambda variant: self._emit(ExportStarted(f"{variant.model}/{variant.slug}"))
         async for result in self._exports.export(jobs):
             key = f"{result.variant.model}/{result.variant.slug}"
             results[key] = result
+            fresh += 1
             await self._writer.call(self._store.save_export, self._run.id, result)
             self._emit(
-                ExportFinished(
-                    key, result.cause, result.message, result.seconds, result.cached, len(results), len(jobs)
-                )
+                ExportFinished(key, result.cause, result.message, result.seconds, result.cached, fresh, len(jobs))
             )
             mine = [cell for cell in self._ledger.open_cells() if variant_key(cell) == key]
             if result.passed:
@@ -176,12 +202,13 @@ class Sweep:
                 await self._ledger.end([end_of_refused_shape(cell) for cell in refused])
             else:
                 await self._ledger.end([end_of_failed_export(cell, result, self._ledger.cells) for cell in mine])
-        return results
+        return {**self._stored_exports, **results}
 
     def _loop_of(self, member: Member, exported: Mapping[str, ExportResult]) -> DeviceLoop:
         return DeviceLoop(
             member.entry,
-            group_cells(self._ledger.open_cells(member.entry.name), exported),
+            # Cells that have ended keep their place: whoever led a group before a cut leads it after.
+            group_cells([cell for cell in self._ledger.cells if cell.device == member.entry.name], exported),
             self._ledger,
             open_client=self._open_client,
             path_of=self._path_of,
@@ -190,6 +217,7 @@ class Sweep:
             seed=self._run.seed,
             settings=self._settings,
             host_tags=member.host_tags,
+            turn=self._turns.get(member.boot_id),
         )
 
     def _path_of(self, sha256: str) -> Path:
@@ -203,3 +231,10 @@ class Sweep:
         return SweepFinished(
             self._run.id, self._ledger.outcomes, time.monotonic() - started, complete=complete and not lost
         )
+
+
+def _first(group: BaseExceptionGroup[EdgesweepError]) -> EdgesweepError:
+    """The first error of a group of groups."""
+    for error in group.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    raise AssertionError("a group holds at least one error")

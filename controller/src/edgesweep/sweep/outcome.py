@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from edgesweep_proto.trial import Stage, TrialOutcome
 
-from edgesweep.errors import remedy_for
+from edgesweep.errors import CATALOGUE, remedy_for
 from edgesweep.export.result import ExportResult
 from edgesweep.plan.cell import Cell
 from edgesweep.stats.summary import LatencySummary, combine
@@ -27,10 +27,13 @@ def end_of_skip(cell: Cell) -> CellEnd:
 
 
 def end_of_failed_export(cell: Cell, export: ExportResult, planned: Iterable[Cell]) -> CellEnd:
-    """The end of a cell whose variant did not pass. `see` names the honest cell, if the plan holds it."""
+    """The end of a cell whose variant did not pass. `see` names the honest cell, if the plan holds it.
+
+    Trouble of the host says nothing about the model: such a cell is lost, and a resume exports it again.
+    """
     return CellEnd(
         cell.name,
-        Outcome.FAILED,
+        Outcome.FAILED if CATALOGUE[export.cause].stable else Outcome.LOST,
         export.stage.value,
         export.cause,
         export.message,
@@ -59,7 +62,13 @@ def end_of_lost(cell_name: str, stage: Stage, cause: str, message: str) -> CellE
 
 
 def end_of_trials(
-    group: Group, trials: Sequence[TrialRecord], *, planned: int, fallback: str, host_tags: Sequence[str]
+    group: Group,
+    trials: Sequence[TrialRecord],
+    *,
+    planned: int,
+    needed: int,
+    fallback: str,
+    host_tags: Sequence[str],
 ) -> CellEnd:
     """The leader's end from its trials: first stable failure, else fallback, else pass, else lost.
 
@@ -67,6 +76,7 @@ def end_of_trials(
         group: the cells that share the measurement.
         trials: every stored trial of the leader, retries included.
         planned: completed trials that the preset asks for.
+        needed: inferences that the protocol asks of each.
         fallback: the plan's policy for nodes outside the first provider: allow, warn or fail.
         host_tags: what is known about the device as a place to measure, e.g. `shared_host`.
     """
@@ -78,6 +88,9 @@ def end_of_trials(
         cause = last.cause or "interrupted"
         return end_of_lost(name, last.stage, cause, last.message)
 
+    note = group.payload.reference_note if not group.payload.references else ""
+    if note:
+        host_tags = (*host_tags, "unverified")
     tags = sorted({tag for trial in completed for tag in trial.result.tags} | set(host_tags))
     failures = [trial for trial in completed if trial.result.outcome is TrialOutcome.FAILED]
     if failures:
@@ -89,7 +102,9 @@ def end_of_trials(
         return _end_of_result(name, Outcome.FALLBACK, fallen[0], tags)
 
     latency = combine([trial.latency for trial in completed if trial.latency is not None])
-    verdict, reasons = judge([facts_of(trial, tags) for trial in completed], planned=planned)
+    verdict, reasons = judge([facts_of(trial, tags, needed) for trial in completed], planned=planned)
+    if note:
+        reasons = (*reasons, f"unverified: {note}")
     end = CellEnd(
         name,
         Outcome.PASS,
@@ -137,10 +152,10 @@ def _apply_fallback_policy(end: CellEnd, trial: TrialRecord, fallback: str) -> C
             remedy=remedy_for("partial_placement"),
         )
     reasons = end.reasons if fallback == "allow" else (*end.reasons, sentence)
-    return replace(end, tags=(*end.tags, "partial"), reasons=reasons)
+    return replace(end, tags=tuple(dict.fromkeys((*end.tags, "partial"))), reasons=reasons)
 
 
-def facts_of(trial: TrialRecord, tags: Sequence[str]) -> TrialFacts:
+def facts_of(trial: TrialRecord, tags: Sequence[str], needed: int) -> TrialFacts:
     """What the verdict needs to know of one trial."""
     result = trial.result
     return TrialFacts(
@@ -150,6 +165,7 @@ def facts_of(trial: TrialRecord, tags: Sequence[str]) -> TrialFacts:
         before=result.before,
         after=result.after,
         tags=tuple(tags),
+        needed=needed,
         median_s=median_of(trial.latency),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from edgesweep.errors import CATALOGUE, ExitCode
+from edgesweep.plan.runtimes import UNKNOWN_RUNTIME
 from edgesweep.store.records import CellRecord, Outcome, RunView, Verdict
 
 #: Causes that lie in the plan's own model, not in a way of exporting it.
@@ -16,10 +17,14 @@ _BAD = frozenset({Outcome.FAILED, Outcome.FALLBACK})
 
 @dataclass(frozen=True, slots=True)
 class RunVerdict:
-    """The exit code and, in one sentence each, why it is not 0."""
+    """The exit code and, in one sentence each, why it is not 0.
+
+    `resumable` tells whether a resume can still give some lost cell its outcome.
+    """
 
     exit_code: ExitCode
     reasons: tuple[str, ...]
+    resumable: bool = False
 
 
 def judge_run(view: RunView, fail_on: Collection[str], *, previous: Mapping[str, Outcome]) -> RunVerdict:
@@ -33,7 +38,9 @@ def judge_run(view: RunView, fail_on: Collection[str], *, previous: Mapping[str,
         previous: outcomes by cell key of the last complete run of the same plan name.
     """
     findings = []
-    ends = [(record.cell, record.end) for record in view.cells if record.end is not None]
+    ends = [
+        (record.cell, record.end) for record in view.cells if record.end is not None and "known" not in record.end.tags
+    ]
     if "failure" in fail_on:
         findings.append((sum(end.outcome is Outcome.FAILED for _, end in ends), "failed"))
     if "fallback" in fail_on:
@@ -60,7 +67,8 @@ def judge_run(view: RunView, fail_on: Collection[str], *, previous: Mapping[str,
     if unusable:
         code = ExitCode.USAGE
         reasons.append(f"the plan names a model that cannot be loaded: {', '.join(unusable)}")
-    return RunVerdict(code, tuple(reasons))
+    resumable = any(is_incomplete(record) and record.cell.runtime != UNKNOWN_RUNTIME for record in view.cells)
+    return RunVerdict(code, tuple(reasons), resumable)
 
 
 def is_incomplete(record: CellRecord) -> bool:

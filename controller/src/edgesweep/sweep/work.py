@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from edgesweep_proto.trial import Provider, SessionOptions, Trial, TrialOutcome
 
@@ -19,6 +19,9 @@ COMPLETED = frozenset({TrialOutcome.PASS, TrialOutcome.FALLBACK, TrialOutcome.FA
 
 #: A transient end is tried this many times more before the cell is lost (design.md §8).
 RETRIES = 2
+
+#: A cancelled trial says nothing about model or device and costs no retry, but not without end.
+MOST_CANCELLED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def group_cells(cells: Iterable[Cell], exports: Mapping[str, ExportResult]) -> l
     """
     grouped: dict[tuple[object, ...], list[Cell]] = {}
     for cell in cells:
-        export = exports.get(variant_key(cell))
+        export = exports.get(variant_key(cell)) if cell.skip is None else None
         if export is None or not export.passed or export.manifest is None or cell.shape.slug not in export.payloads:
             continue
         payload = export.payloads[cell.shape.slug]
@@ -86,33 +89,41 @@ def variant_key(cell: Cell) -> str:
     return f"{cell.variant.model}/{cell.variant.slug}"
 
 
-def trials_by_round(trials: Sequence[TrialRecord]) -> dict[int, list[TrialRecord]]:
-    """The trials of one cell by round, in order of their attempts."""
-    rounds: dict[int, list[TrialRecord]] = {}
-    for trial in sorted(trials, key=lambda item: (item.round, item.attempt)):
-        rounds.setdefault(trial.round, []).append(trial)
-    return rounds
+@dataclass(frozen=True, slots=True)
+class History:
+    """The stored trials of one cell, and how many of each round's attempts an earlier start of the run has spent.
 
+    A run that is resumed has a new budget of retries: what went wrong yesterday does not count today.
+    """
 
-def next_attempt(trials: Sequence[TrialRecord], round_no: int) -> int | None:
-    """The attempt that the round still needs: None when it has a completed trial or its retries are spent."""
-    tried = trials_by_round(trials).get(round_no, [])
-    if any(trial.result.outcome in COMPLETED for trial in tried):
-        return None
-    attempt = max((trial.attempt for trial in tried), default=-1) + 1
-    return attempt if attempt <= RETRIES else None
+    trials: tuple[TrialRecord, ...] = ()
+    forgiven: Mapping[int, int] = field(default_factory=dict)
 
+    def of_round(self, round_no: int) -> list[TrialRecord]:
+        """The trials of one round in order of their attempts."""
+        return sorted((trial for trial in self.trials if trial.round == round_no), key=lambda trial: trial.attempt)
 
-def is_settled(trials: Sequence[TrialRecord], planned: int) -> bool:
-    """Whether nothing more is to be run: all rounds have their trial, failed twice alike, or are out of retries."""
-    failures = [trial.result.cause for trial in trials if trial.result.outcome is TrialOutcome.FAILED]
-    if any(failures.count(cause) > 1 for cause in failures) and len(set(failures)) == 1:
-        return True
-    return all(next_attempt(trials, round_no) is None for round_no in range(planned))
+    def next_attempt(self, round_no: int) -> int | None:
+        """The attempt that the round still needs: None when it has a completed trial or its retries are spent."""
+        tried = self.of_round(round_no)
+        if any(trial.result.outcome in COMPLETED for trial in tried):
+            return None
+        counted = tried[self.forgiven.get(round_no, 0) :]
+        cancelled = sum(trial.result.outcome is TrialOutcome.CANCELLED for trial in counted)
+        if len(counted) - cancelled > RETRIES or cancelled > MOST_CANCELLED:
+            return None
+        return max((trial.attempt for trial in tried), default=-1) + 1
+
+    def is_settled(self, planned: int) -> bool:
+        """Whether nothing more is to be run: each round has its trial or no retries left, or two failed alike."""
+        failures = [trial.result.cause for trial in self.trials if trial.result.outcome is TrialOutcome.FAILED]
+        if len(failures) > 1 and len(set(failures)) == 1:
+            return True
+        return all(self.next_attempt(round_no) is None for round_no in range(planned))
 
 
 def schedule(
-    groups: Sequence[Group], trials: Mapping[str, Sequence[TrialRecord]], planned: int, seed: str
+    groups: Sequence[Group], history_of: Callable[[str], History], planned: int, seed: str
 ) -> list[PlannedTrial]:
     """The trials still to run, round after round, the cells of each round shuffled by the run's seed.
 
@@ -124,10 +135,8 @@ def schedule(
         members = list(groups)
         random.Random(f"{seed}/{round_no}").shuffle(members)  # noqa: S311 - an order, not a secret
         for group in members:
-            done = trials.get(group.leader.name, ())
-            if is_settled(done, planned):
-                continue
-            attempt = next_attempt(done, round_no)
+            history = history_of(group.leader.name)
+            attempt = None if history.is_settled(planned) else history.next_attempt(round_no)
             if attempt is not None:
                 ordered.append(PlannedTrial(group, round_no, attempt))
     return ordered
