@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 
@@ -51,8 +52,6 @@ def test_a_factory_that_raises_fails_its_model_only(lab, outcomes) -> None:
     done = lab.cli("run", "tiny.yaml", "-o", "table")
     check(done, ExitCode.USAGE, "broken")
     assert "the weights are on another disk" in done.stdout + done.stderr
-    import json
-
     document = json.loads(lab.cli("report", "latest", "-o", "json").stdout)
     by_model = {}
     for cell in document["cells"]:
@@ -85,10 +84,26 @@ def test_an_onnx_file_cut_in_half(lab) -> None:
 
 def test_an_address_that_does_not_answer(lab) -> None:
     lab.cli("device", "add", "ghost", "127.0.0.1:1")
-    done = lab.cli("run", "tiny.yaml")
-    check(done, ExitCode.LAB, "ghost", "next: edgesweep run --resume")
+    done = lab.cli("run", "tiny.yaml", "--patience", "1")
+    check(done, ExitCode.LAB, "ghost", "waiting for ghost")
+    cells = json.loads(lab.cli("report", "latest", "-o", "json").stdout)["cells"]
+    assert {(cell["outcome"], cell["cause"]) for cell in cells} == {("lost", "device_unreachable")}
     shown = lab.cli("device", "show", "ghost")
     check(shown, ExitCode.LAB, "remedy:")
+
+
+def test_a_board_that_was_away_while_planning_is_never_a_finding_of_a_resume(lab) -> None:
+    lab.cli("device", "add", "board", "127.0.0.1:1")
+    done = lab.cli("run", "tiny.yaml", "--patience", "0.1")
+    check(done, ExitCode.LAB, "board")
+    assert "--resume" not in done.stderr.splitlines()[-1]
+    lab.add_agent("board")
+    run_id = json.loads(lab.cli("runs", "-o", "json").stdout)["runs"][0]["id"]
+    resumed = lab.cli("run", "--resume", run_id, "-o", "json")
+    assert resumed.returncode == ExitCode.LAB, resumed.stderr
+    cells = json.loads(resumed.stdout)["cells"]
+    assert {(cell["outcome"], cell["cause"]) for cell in cells} == {("lost", "device_unreachable")}
+    assert all("start a new run" in cell["message"] for cell in cells)
 
 
 def test_an_empty_inventory(lab) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ class Stopped(Exception):  # noqa: N818 - not an error: the user asked for it
 
 
 def run_until_stopped(work: Coroutine[Any, Any, T]) -> T:
-    """Runs `work`; SIGINT and SIGTERM cancel it once, so that it can clean up after itself.
+    """Runs `work`; SIGINT and SIGTERM cancel it, so that it can clean up after itself; a second one ends it at once.
 
     Raises:
         Stopped: the work was cancelled by one of the signals.
@@ -33,8 +34,10 @@ def run_until_stopped(work: Coroutine[Any, Any, T]) -> T:
         seen: list[signal.Signals] = []
 
         def stop(number: signal.Signals) -> None:
-            if not seen:
-                task.cancel()
+            if seen:
+                # Asked twice: whatever we started ends with us, by the parent-death signal.
+                os._exit(128 + number)
+            task.cancel()
             seen.append(number)
 
         for number in (signal.SIGINT, signal.SIGTERM):
