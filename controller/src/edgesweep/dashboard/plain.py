@@ -59,8 +59,6 @@ class PlainProgress:
         self._write(f"run {event.run_id}: {event.name}, {counts}, {units.plural(event.variants, 'export')}")
         self._write("lines read: outcome  device/model/variant/runtime/provider/shape/session")
         self._write("then the median ±median absolute deviation n=inferences verdict, or: stage cause: what happened")
-        if event.log_path:
-            self._write(f"log: {event.log_path}")
 
     def _export(self, event: ExportFinished) -> None:
         head = f"export [{event.done}/{event.total}] {'failed' if event.cause else 'ok':<6}  {event.variant}"
@@ -102,7 +100,7 @@ class PlainProgress:
         cells = units.plural(total, "cell") if ended == total else f"{ended} of {units.plural(total, 'cell')} ended"
         self._write(f"{state} after {units.duration(event.seconds)}; {cells}: {counts or 'none'}")
         if not event.complete:
-            self._write(f"Next: edgesweep run --resume {event.run_id}")
+            self._write(f"Next: {self.view.resume_command} {event.run_id}")
 
     def _write(self, text: str, *, fold: bool = True) -> None:
         line = " ".join(text.splitlines()).rstrip()

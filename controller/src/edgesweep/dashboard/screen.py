@@ -278,6 +278,6 @@ def _footer(view: SweepView) -> Iterable[Text]:
     if view.notice:
         yield Text(view.notice, style="yellow", no_wrap=True, overflow="ellipsis")
     if view.finished and not view.finished.complete:
-        yield Text(f"Next: edgesweep run --resume {view.run_id}", style="bold")
+        yield Text(f"Next: {view.resume_command} {view.run_id}", style="bold")
     elif not view.finished and view.run_id:
-        yield Text(f"Ctrl-C stops; go on with: edgesweep run --resume {view.run_id}", style="dim", no_wrap=True)
+        yield Text(f"Ctrl-C stops; go on with: {view.resume_command} {view.run_id}", style="dim", no_wrap=True)

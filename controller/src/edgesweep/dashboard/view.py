@@ -149,7 +149,7 @@ class SweepView:
         self._round: dict[tuple[str, str], int] = {}
         self.run_id = ""
         self.name = ""
-        self.log_path = ""
+        self.resume_command = "edgesweep run --resume"
         self.started_at: float | None = None
         self.devices: dict[str, DeviceLine] = {}
         self.exports = ExportLine()
@@ -224,7 +224,7 @@ class SweepView:
 
     @apply.register
     def _on_start(self, event: SweepStarted) -> None:
-        self.run_id, self.name, self.log_path = event.run_id, event.name, event.log_path
+        self.run_id, self.name, self.resume_command = event.run_id, event.name, event.resume_command
         self.started_at, self.finished = self.now(), None
         self._trials = event.trials
         self.exports.total = event.variants

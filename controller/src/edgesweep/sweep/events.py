@@ -12,7 +12,8 @@ from edgesweep_proto.trial import Stage
 class SweepStarted:
     """A run begins. `cells` counts the planned cells by device name; `colocated` names devices on this very host.
 
-    `trials` is how many trials every measured cell gets, spread over the run in as many rounds.
+    `trials` is how many trials every measured cell gets, spread over the run in as many rounds. `resume_command`,
+    followed by the run's id, goes on with it after a stop.
     """
 
     run_id: str
@@ -20,7 +21,6 @@ class SweepStarted:
     cells: dict[str, int]
     variants: int
     colocated: tuple[str, ...] = ()
-    log_path: str = ""
     trials: int = 1
     resume_command: str = "edgesweep run --resume"
 
