@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 from edgesweep.errors import ExitCode
@@ -148,3 +149,46 @@ def test_an_artifact_that_was_corrupted_on_the_host_never_reaches_a_session(lab)
     digests = {cell["name"]: cell["produced"]["digest"] for cell in first["cells"]}
     assert {cell["name"]: cell["produced"]["digest"] for cell in second["cells"]} == digests
     assert {cell["outcome"] for cell in second["cells"]} == {"pass"}
+
+
+#: The `edgesweep` command on a host whose disk damages a model after its export was checked and before it is pushed.
+BAD_DISK = """
+import sys
+from edgesweep.cli.main import main
+from edgesweep.export.service import ExportService
+
+kept = ExportService.path_of
+
+def damaged(self, sha256):
+    path = kept(self, sha256)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 0xFF
+    path.chmod(0o600)
+    path.write_bytes(bytes(content))
+    ExportService.path_of = kept
+    return path
+
+ExportService.path_of = damaged
+main(sys.argv[1:])
+"""
+
+
+def test_an_artifact_whose_bytes_are_not_the_named_ones_is_refused_by_the_device(lab) -> None:
+    agent = lab.add_agent("board")
+    done = subprocess.run(
+        [sys.executable, "-c", BAD_DISK, "run", "tiny.yaml", "-o", "json", "--progress", "plain"],
+        env=lab.env,
+        cwd=lab.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    check(done, ExitCode.LAB, "next: edgesweep run --resume")
+    document = json.loads(done.stdout)
+    bad = [cell for cell in document["cells"] if cell["outcome"] != "pass"]
+    assert {(cell["outcome"], cell["cause"]) for cell in bad} == {("lost", "digest_mismatch")}, done.stdout
+    assert all("hash to" in cell["message"] for cell in bad), bad
+    assert len(bad) < len(document["cells"]), "one damaged blob must not take the other cells with it"
+    assert agent.process.poll() is None
+    again = lab.run_json("tiny.yaml")
+    assert [cell["outcome"] for cell in again["cells"]] == ["pass"] * len(document["cells"])

@@ -12,6 +12,9 @@ import click
 import pytest
 from edgesweep.cli.main import cli
 from edgesweep.errors import CATALOGUE, ExitCode
+from edgesweep.models.source import SourceKind
+from edgesweep.plan.load import parse_plan
+from edgesweep.plan.sources import sources_of
 
 ROOT = Path(__file__).parents[3]
 HEAVY = {"torch", "onnx", "onnxruntime", "grpc", "sqlalchemy", "numpy", "pyarrow", "pydantic"}
@@ -63,6 +66,12 @@ def test_every_command_that_the_readme_names_exists() -> None:
     for words in named:
         parts = tuple(words.split())
         assert any(parts[:length] in ALL for length in (1, 2)), words
+
+
+def test_the_plan_in_the_readme_runs_as_it_is_printed(tmp_path) -> None:
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    loaded = parse_plan(text, tmp_path, "nightly.yaml")
+    assert {source.kind for source in sources_of(loaded.plan, tmp_path)} == {SourceKind.ZOO}
 
 
 def test_every_exit_code_is_in_the_readme() -> None:
