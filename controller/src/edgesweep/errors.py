@@ -27,7 +27,11 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One code. `stable` tells a finding about the model from trouble that may pass by itself."""
+    """One code. `stable` tells a finding about the model from trouble that may pass by itself.
+
+    `repeatable` tells that the same input gives the same end, so that it need not be tried again: a crash of an exporter
+    is a finding, but a result of an earlier day does not answer for today.
+    """
 
     code: str
     text: str
@@ -35,10 +39,12 @@ class Entry:
     stable: bool = True
     exit_code: ExitCode = ExitCode.FINDING
     grpc_status: str = ""
+    repeatable: bool = True
 
 
-def _cause(code: str, text: str, remedy: str, *, stable: bool = True) -> Entry:
-    return Entry(code, text, remedy, stable=stable, exit_code=ExitCode.FINDING if stable else ExitCode.LAB)
+def _cause(code: str, text: str, remedy: str, *, stable: bool = True, repeatable: bool = True) -> Entry:
+    exit_code = ExitCode.FINDING if stable else ExitCode.LAB
+    return Entry(code, text, remedy, stable=stable, exit_code=exit_code, repeatable=stable and repeatable)
 
 
 def _error(code: str, text: str, remedy: str, exit_code: ExitCode, grpc_status: str = "") -> Entry:
@@ -47,11 +53,17 @@ def _error(code: str, text: str, remedy: str, exit_code: ExitCode, grpc_status: 
 
 _ENTRIES = (
     # Causes of outcomes: export and check
-    _cause("factory_failed", "the model's factory raised", "run the factory by itself; the traceback is in the detail"),
+    _cause(
+        "factory_failed",
+        "the model's factory raised",
+        "run the factory by itself; the traceback is in the detail",
+        repeatable=False,
+    ),
     _cause(
         "factory_timeout",
         "the model's factory did not return in time",
         "make the factory faster, or raise export.timeout_s in the plan",
+        repeatable=False,
     ),
     _cause(
         "export_error",
@@ -77,12 +89,19 @@ _ENTRIES = (
         "export_timeout",
         "the exporter did not finish in time",
         "raise export.timeout_s in the plan, or make the model smaller",
+        repeatable=False,
     ),
-    _cause("export_crash", "the export process died", "see the signal and the last lines of its stderr in the detail"),
+    _cause(
+        "export_crash",
+        "the export process died",
+        "see the signal and the last lines of its stderr in the detail",
+        repeatable=False,
+    ),
     _cause(
         "export_oom",
         "the export process was killed for memory",
         "export a smaller model or raise export.memory_bytes in the plan",
+        repeatable=False,
     ),
     _cause(
         "invalid_graph",
@@ -122,6 +141,7 @@ _ENTRIES = (
         "unprovable_here",
         "the host's onnxruntime cannot load the artifact, so nothing was proven",
         "install a newer onnxruntime on the host",
+        repeatable=False,
     ),
     # Causes of outcomes: skipped
     _cause(
@@ -216,7 +236,13 @@ _ENTRIES = (
         stable=False,
     ),
     _cause("not_run", "the run ended before this cell's turn", "resume the run", stable=False),
-    _cause("unknown", "an error that the catalogue does not know", "see the detail, and report it"),
+    _cause(
+        "export_host_trouble",
+        "the host could not finish the export",
+        "free disk space, memory or open files on the host, then resume the run: the variant is exported again",
+        stable=False,
+    ),
+    _cause("unknown", "an error that the catalogue does not know", "see the detail, and report it", repeatable=False),
     # Errors of commands
     _error(
         "plan_invalid",
@@ -387,3 +413,8 @@ def remedy_for(cause: str) -> str:
     """What to try about `cause`; empty for a cause that is not in the catalogue."""
     entry = CATALOGUE.get(cause)
     return entry.remedy if entry else ""
+
+
+def is_repeatable(cause: str) -> bool:
+    """Whether what ended with `cause` would end so again, and may be answered from a cache; a pass (empty) would."""
+    return not cause or (cause in CATALOGUE and CATALOGUE[cause].repeatable)

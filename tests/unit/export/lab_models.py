@@ -1,6 +1,7 @@
 """Models that export well, badly, and not at all. Read as text and written into the test's own folder."""
 
 import os
+import signal
 import sys
 import time
 
@@ -125,6 +126,11 @@ def raising():
 
 def dying():
     os._exit(3)
+
+
+def stopped():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(600)
 
 
 def hanging():

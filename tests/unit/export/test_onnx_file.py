@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,53 @@ def test_what_the_checker_refuses_keeps_its_facts(host, tmp_path):
 def test_inputs_that_cannot_be_made_up_are_asked_for(host, tmp_path):
     result = host.take(save(tmp_path / "m.onnx", "Add", dtype=TensorProto.STRING))
     assert not result.passed
+
+
+def runtime_that(tmp_path: Path, signal_name: str) -> str:
+    """A program in the place of Python that is killed before it has proven anything."""
+    script = tmp_path / f"python-{signal_name}"
+    script.write_text(f"#!/bin/sh\nkill -{signal_name} $$\n", encoding="utf-8")
+    script.chmod(0o755)
+    return str(script)
+
+
+@pytest.mark.parametrize("how", ["too slow", "killed"])
+def test_a_pass_that_the_host_could_not_prove_is_not_kept(host, tmp_path, monkeypatch, how):
+    path = save(tmp_path / "m.onnx")
+    patient = host.bench
+    with monkeypatch.context() as patch:
+        if how == "killed":
+            patch.setattr("edgesweep.export.proof.sys.executable", runtime_that(tmp_path, "KILL"))
+        else:
+            host.bench = replace(patient, proof_timeout_s=1e-3)
+        unproven = host.take(path)
+    assert unproven.passed
+    assert unproven.payloads["example"].references == ()
+    assert "nothing to compare with" in unproven.payloads["example"].reference_note
+    host.bench = patient
+    proven = host.take(path)
+    assert (proven.passed, proven.cached) == (True, False)
+    assert proven.payloads["example"].references
+    assert host.take(path).cached
+
+
+def test_a_proof_that_was_stopped_from_outside_says_nothing_about_the_file(host, tmp_path, monkeypatch):
+    path = save(tmp_path / "m.onnx")
+    with monkeypatch.context() as patch:
+        patch.setattr("edgesweep.export.proof.sys.executable", runtime_that(tmp_path, "TERM"))
+        stopped = host.take(path)
+    assert (stopped.cause, "SIGTERM" in stopped.message) == ("export_host_trouble", True)
+    again = host.take(path)
+    assert (again.passed, again.cached) == (True, False)
+
+
+def test_references_too_large_for_a_board_are_noted_and_kept(host, tmp_path, monkeypatch):
+    monkeypatch.setattr("edgesweep.export.payloads.REFERENCES_MAX_BYTES", 8)
+    path = save(tmp_path / "m.onnx")
+    payload = host.take(path).payloads["example"]
+    assert payload.references == ()
+    assert "compared on the host only" in payload.reference_note
+    assert host.take(path).cached
 
 
 def test_a_host_without_onnx_takes_the_file_by_its_header(host, tmp_path, monkeypatch):

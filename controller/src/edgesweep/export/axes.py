@@ -10,7 +10,6 @@ from edgesweep.plan.cell import Shape
 
 STATIC = "static"
 FULL = "full"
-AS_IS = "asis"
 
 #: torch makes a dimension of size 0 or 1 static without a word, so a dynamic one is traced at this size or above.
 LEAST_TRACED = 2

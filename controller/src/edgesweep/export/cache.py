@@ -1,7 +1,7 @@
 """Results of earlier exports, found by everything that could change them.
 
-A failure is a result like any other and is kept too; what says nothing about the model (a time-out, a crash, a lack of
-memory) is tried again.
+A failure is a result like any other and is kept too; what need not end the same way again (a time-out, a crash, a lack
+of memory, trouble of the host) is tried again. The catalogue knows which is which.
 """
 
 from __future__ import annotations
@@ -19,24 +19,13 @@ from typing import Any
 from edgesweep_proto.codec import from_json, to_json
 
 from edgesweep import __version__
-from edgesweep.errors import CATALOGUE
+from edgesweep.errors import is_repeatable
 from edgesweep.export.blobs import Blobs, write_whole
 from edgesweep.export.result import ExportResult
 
 #: Raised when an entry's form changes; entries of another form are not read.
 FORMAT = 1
 
-_TRANSIENT = frozenset(
-    {
-        "export_timeout",
-        "export_crash",
-        "export_oom",
-        "factory_failed",
-        "factory_timeout",
-        "unprovable_here",
-        "unknown",
-    }
-)
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 
@@ -81,12 +70,19 @@ class ExportCache:
             return None
         return replace(result, cached=True)
 
-    def put(self, key: str, result: ExportResult) -> None:
-        """Keep `result`, unless it is a failure that may pass by itself."""
-        entry = CATALOGUE.get(result.cause)
-        if result.cause in _TRANSIENT or (entry is not None and not entry.stable):
+    def put(self, key: str, result: ExportResult, *, unproven: str = "") -> None:
+        """Keep `result`, unless it might end otherwise next time.
+
+        Args:
+            key: Everything that could change the result.
+            result: How the export ended.
+            unproven: The cause that kept a result from being proven although it passed.
+        """
+        if not (is_repeatable(result.cause) and is_repeatable(unproven)):
             return
-        write_whole(self._path(key), json.dumps({"format": FORMAT, "result": to_json(result)}).encode())
+        # A result that cannot be kept is still a result: the disk may have just had room for the artifact.
+        with suppress(OSError):
+            write_whole(self._path(key), json.dumps({"format": FORMAT, "result": to_json(result)}).encode())
 
     def _path(self, key: str) -> Path:
         return self._root / key[:2] / f"{key}.json"

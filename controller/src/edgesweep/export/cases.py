@@ -14,6 +14,7 @@ from edgesweep.errors import EdgesweepError
 from edgesweep.export.arguments import replace_tensors, run_module
 from edgesweep.export.axes import proof_sizes, slug_of, trace_sizes
 from edgesweep.export.classify import shorten
+from edgesweep.export.host import host_trouble
 from edgesweep.export.proof import Case
 from edgesweep.models.inputs import example_of, example_sizes, inputs_at, tensors_in
 from edgesweep.models.model import Model
@@ -87,6 +88,8 @@ def build_cases(model: Model, dimensions: Sequence[str], shapes: Sequence[Shape]
             inputs = inputs_at(model, sizes)
             outputs = [_array(tensor) for tensor in run_module(model.module, inputs)]
         except Exception as error:  # a user's model may raise anything
+            if host_trouble(error):
+                raise
             words = error.message if isinstance(error, EdgesweepError) else f"{type(error).__name__}: {error}"
             if is_example:
                 raise ModelRefusesError(shorten(words)) from error

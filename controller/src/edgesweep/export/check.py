@@ -9,6 +9,7 @@ from edgesweep_proto.trial import Stage
 
 from edgesweep.export.facts import Facts, nodes_in, opset_of
 from edgesweep.export.failure import Failure
+from edgesweep.export.host import host_trouble
 
 if TYPE_CHECKING:
     import onnx
@@ -93,6 +94,8 @@ def _check_valid(path: Path) -> Failure | None:
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        if host_trouble(error):
+            raise
         detail = str(error)
         words = next((line.strip() for line in detail.splitlines() if line.strip()), type(error).__name__)
         return Failure(Stage.CHECK, "invalid_graph", f"the ONNX checker refuses the exported graph: {words}", detail)

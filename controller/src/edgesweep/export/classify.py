@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterator
 
 from edgesweep_proto.trial import Stage
 
 from edgesweep.export.failure import Failure
+from edgesweep.export.host import DETAIL_MAX_CHARS, causes_of, host_failure, is_out_of_memory
 
-#: Enough for a stack and its causes; a graph dump of megabytes helps nobody.
-DETAIL_MAX_CHARS = 20_000
 _MESSAGE_MAX_CHARS = 300
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m|\[9\dm|\[0m")
@@ -42,7 +40,10 @@ def classify(error: BaseException, exporter: str, opset: int) -> Failure:
         exporter: The exporter's name, for the sentence.
         opset: The opset that was asked for.
     """
-    chain = list(_chain(error))
+    trouble = host_failure(error)
+    if trouble is not None:
+        return trouble
+    chain = list(causes_of(error))
     words = _ANSI.sub("", "\n".join(f"{type(link).__name__}: {link}" for link in chain))
     detail = _ANSI.sub("", "".join(traceback.format_exception(error)))[-DETAIL_MAX_CHARS:]
     cause, message = _meaning(chain, words, exporter, opset)
@@ -56,7 +57,7 @@ def shorten(text: str) -> str:
 
 
 def _meaning(chain: list[BaseException], words: str, exporter: str, opset: int) -> tuple[str, str]:
-    if any(isinstance(link, MemoryError) for link in chain) or "can't allocate memory" in words:
+    if is_out_of_memory(chain[0]) or "can't allocate memory" in words:
         return "export_oom", "the export ran out of the memory it was given"
     if _UNSUPPORTED_OPSET.search(words):
         return "export_unsupported_opset", f"{exporter} does not offer opset {opset}"
@@ -74,16 +75,6 @@ def _meaning(chain: list[BaseException], words: str, exporter: str, opset: int) 
     if any(mark in words for mark in _DATA_DEPENDENT):
         return "export_data_dependent", f"the model branches on the values of its input{_place(words)}"
     return "export_error", f"{exporter} refused the model: {_root(chain)}"
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what caused it, outermost first."""
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
 
 
 def _root(chain: list[BaseException]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesweep.export.facts import Declared, Facts
+from edgesweep.export.host import host_trouble
 from edgesweep.export.proof import Case
 from edgesweep.models.source import ModelSource
 from edgesweep.plan.cell import Shape
@@ -57,6 +58,8 @@ def _given(references: str | None, slug: str) -> dict[str, NDArray[Any]]:
     try:
         return {path.stem: np.load(path, allow_pickle=False) for path in sorted(folder.glob("*.npy"))}
     except (OSError, ValueError) as error:
+        if host_trouble(error):
+            raise
         raise UnusableInputError(f"a reference in {folder} cannot be read: {error}") from error
 
 

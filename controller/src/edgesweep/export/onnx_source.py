@@ -18,6 +18,7 @@ from edgesweep_proto.blob import Blob, Manifest
 from edgesweep_proto.codec import to_json
 from edgesweep_proto.trial import Stage
 
+from edgesweep.errors import CATALOGUE
 from edgesweep.export.blobs import Blobs, digest_of
 from edgesweep.export.cache import ExportCache, environment
 from edgesweep.export.canonical import external_name, graph_hash_of, is_external, location_of, point_to, tensors_in
@@ -25,6 +26,7 @@ from edgesweep.export.check import check_graph
 from edgesweep.export.digest import digest_json, source_key
 from edgesweep.export.facts import Declared, Facts, facts_of
 from edgesweep.export.failure import Failure
+from edgesweep.export.host import host_trouble
 from edgesweep.export.onnx_inputs import UnusableInputError, case_for
 from edgesweep.export.payloads import payload_of
 from edgesweep.export.pipeline import Bench, failed, produced_of
@@ -72,17 +74,18 @@ def take_file(
         if found is not None:
             return found
         with tempfile.TemporaryDirectory(dir=bench.scratch, prefix="file-") as name:
-            result = _take(source, variant, asked, file, Path(name), bench)
+            result, unproven = _take(source, variant, asked, file, Path(name), bench)
     except UnusableFileError as error:
         return failed(variant, error.failure, time.perf_counter() - started)
     result = replace(result, seconds=time.perf_counter() - started)
-    cache.put(key, result)
+    cache.put(key, result, unproven=unproven)
     return result
 
 
 def _take(
     source: ModelSource, variant: Variant, shapes: Sequence[Shape], file: _File, folder: Path, bench: Bench
-) -> ExportResult:
+) -> tuple[ExportResult, str]:
+    """The result, and the cause that kept the host from proving it where it passes all the same."""
     tolerance = tolerance_for(variant.precision)
     manifest, artifact = _store(file, folder, bench.blobs)
     graph_hash = graph_hash_of(file.model) if file.model is not None else ""
@@ -100,20 +103,23 @@ def _take(
             failure = Failure(Stage.CHECK, "invalid_model_file", str(error))
     if failure is not None or proof is None:
         failure = failure or Failure(Stage.CHECK, "unknown", "the file was not proven")
-        return replace(result, cause=failure.cause, message=failure.message, detail=failure.detail)
+        return replace(result, cause=failure.cause, message=failure.message, detail=failure.detail), ""
     payloads = _pack(source, shapes, cases, proof, file.facts, bench.blobs)
-    return replace(result, numerics=proof.numerics, sizes_tried=proof.tried, payloads=payloads)
+    unproven = proof.failure.cause if proof.failure else ""
+    return replace(result, numerics=proof.numerics, sizes_tried=proof.tried, payloads=payloads), unproven
 
 
 def _finding(source: ModelSource, proof: Proof) -> Failure | None:
     """What the host found out about the file.
 
     Only references that the user gave can show a file wrong. Without them the inputs are made up, and a host that
-    cannot run the file says little about the boards.
+    cannot run the file says little about the boards. Trouble of the host is no reason to leave the proof out: it is
+    done again.
     """
-    if proof.failure is None or source.references is None or proof.failure.cause == "unprovable_here":
-        return None
-    return proof.failure
+    failure = proof.failure
+    if failure is None or not CATALOGUE[failure.cause].stable:
+        return failure
+    return None if source.references is None or failure.cause == "unprovable_here" else failure
 
 
 def _pack(
@@ -145,6 +151,8 @@ def _read(path: Path) -> _File:
     try:
         header = read_header(path)
     except OSError as error:
+        if host_trouble(error):
+            raise
         raise UnusableFileError("invalid_model_file", f"{path.name} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise UnusableFileError("invalid_model_file", str(error)) from error
@@ -162,6 +170,8 @@ def _read(path: Path) -> _File:
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's DecodeError has a home of its own in every version
+        if host_trouble(error):
+            raise
         raise UnusableFileError("invalid_model_file", f"{path.name} is not a whole ONNX model", str(error)) from error
     return _File(path, facts_of(model), data, model)
 

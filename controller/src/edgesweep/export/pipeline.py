@@ -80,6 +80,12 @@ def export_variant(task: Task, tracing: Tracing, cases: Cases, bench: Bench) -> 
         except Exception as error:  # noqa: BLE001 - an exporter may raise anything; `classify` gives it its meaning
             return failed(variant, classify(error, variant.exporter, variant.opset), time.perf_counter() - started)
         seconds = time.perf_counter() - started
+        if not (exported / "model.onnx").exists():
+            return failed(
+                variant,
+                Failure(Stage.EXPORT, "export_error", f"{variant.exporter} wrote no file and raised nothing"),
+                seconds,
+            )
         canonical = canonicalise(exported / "model.onnx", canonical_folder)
         return _examine(task, canonical, tracing, cases, bench, seconds)
 

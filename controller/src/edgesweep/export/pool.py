@@ -144,6 +144,7 @@ class Slot:
         Raises:
             WorkerTimeoutError: The deadline passed.
             WorkerDiedError: The worker ended without an answer.
+            OSError: The host could not start a worker.
         """
         running = self._running or await self._start()
         self._next_id += 1
@@ -191,9 +192,14 @@ class Slot:
                 on_step(answer["step"])
 
     async def _start(self) -> _Process:
-        ours, theirs = socket.socketpair()
         self._layout.scratch.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=self._layout.scratch, prefix=f"worker-{os.getpid()}-"))
+        ours, theirs = socket.socketpair()
+        try:
+            scratch = Path(tempfile.mkdtemp(dir=self._layout.scratch, prefix=f"worker-{os.getpid()}-"))
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
         command = [sys.executable, "-P", "-m", "edgesweep.export.worker"]
         command += ["--fd", str(theirs.fileno()), "--parent", str(os.getpid())]
         command += ["--root", str(self._layout.root), "--scratch", str(scratch)]

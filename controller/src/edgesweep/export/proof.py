@@ -15,8 +15,9 @@ from typing import Any
 from edgesweep_proto.codec import to_json
 from edgesweep_proto.trial import Numerics, Stage, Tolerance
 
-from edgesweep.export.classify import DETAIL_MAX_CHARS, shorten
+from edgesweep.export.classify import shorten
 from edgesweep.export.failure import Failure
+from edgesweep.export.host import DETAIL_MAX_CHARS, STOP_SIGNALS, failure_of_host, tells_of_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ def prove(model: Path, cases: Sequence[Case], tolerance: Tolerance, timeout_s: f
 
     Returns:
         A failure when the runtime cannot load the file (`unprovable_here`), refuses the example (`run_error`) or
-        another size (`dynamic_dim_refused`), or gives other numbers (`wrong_output`, `nan_output`).
+        another size (`dynamic_dim_refused`), gives other numbers (`wrong_output`, `nan_output`), or when the host itself
+        is in trouble (`export_host_trouble`).
     """
     job = {"model": str(model), "tolerance": to_json(tolerance), "cases": [_as_job(case) for case in cases]}
     answer = _ask(job, timeout_s)
@@ -65,6 +67,8 @@ def prove(model: Path, cases: Sequence[Case], tolerance: Tolerance, timeout_s: f
         return Proof(answer, None, (), {})
     if not answer["loaded"]:
         words = answer["error"]
+        if tells_of_host(words):
+            return Proof(failure_of_host(shorten(words), words, Stage.CHECK), None, (), {})
         return Proof(_unprovable(f"the host's onnxruntime cannot load the artifact: {words}", words), None, (), {})
     answers = dict(zip((case.label for case in cases), answer["cases"], strict=True))
     found = [failure for case in cases if (failure := _judge(case, answers[case.label])) is not None]
@@ -100,7 +104,12 @@ def _ask(job: dict[str, Any], timeout_s: float) -> dict[str, Any] | Failure:
         return _unprovable(f"the host's onnxruntime did not finish within {timeout_s:g} s", "")
     if done.returncode == 0 and done.stdout:
         answer: dict[str, Any] = json.loads(done.stdout)
+        if "host" in answer:
+            return failure_of_host(answer["host"], done.stderr.decode(errors="replace"), Stage.CHECK)
         return answer
+    if -done.returncode in STOP_SIGNALS:
+        words = f"the proof was stopped from outside ({_end(done.returncode)})"
+        return failure_of_host(words, done.stderr.decode(errors="replace"), Stage.CHECK)
     return _unprovable(
         f"the host's onnxruntime died on the artifact ({_end(done.returncode)})", done.stderr.decode(errors="replace")
     )

@@ -94,7 +94,12 @@ def main() -> int:
     die_with_parent(int(sys.argv[1]))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    answer = prove(json.load(sys.stdin))
+    try:
+        answer = prove(json.load(sys.stdin))
+    except (
+        OSError
+    ) as error:  # the files of the proof are ours: what cannot be read or written says nothing of the model
+        answer = {"host": f"{type(error).__name__}: {error}"}
     with answers:
         json.dump(answer, answers)
     return 0

@@ -12,10 +12,11 @@ from typing import Any, Self
 from edgesweep_proto.codec import from_json, to_json
 from edgesweep_proto.trial import Stage
 
-from edgesweep.errors import EdgesweepError
+from edgesweep.errors import CATALOGUE, EdgesweepError
 from edgesweep.export.blobs import Blobs
 from edgesweep.export.digest import source_key
 from edgesweep.export.failure import Failure
+from edgesweep.export.host import STOP_SIGNALS, failure_of_host, file_failure
 from edgesweep.export.layout import Layout
 from edgesweep.export.pool import Limits, Slot, WorkerDiedError, WorkerTimeoutError
 from edgesweep.export.result import ExportResult
@@ -27,6 +28,8 @@ from edgesweep.plan.cell import Variant
 __all__ = ["ExportJob", "ExportService"]
 
 _DEFAULT_SLOTS = 2
+#: Steps before the model's own code runs: what takes too long there is the host's fault.
+_STARTING = frozenset({"start", "import"})
 #: Steps that every opset of a profile goes through alike: what hangs there would hang again at each.
 _SHARED_STEPS = frozenset({"prepare", "capture"})
 #: A process that died may die of one opset alone, unless it only ran the model.
@@ -92,10 +95,16 @@ class ExportService:
         async with slot.lock:
             try:
                 answer = await slot.ask({"op": "describe", "source": to_json(source)})
+            except OSError as error:
+                raise EdgesweepError("export_host_trouble", file_failure(error).message) from error
             except WorkerTimeoutError as error:
+                if error.step in _STARTING:
+                    raise EdgesweepError("export_host_trouble", self._timed_out(error).message) from error
                 sentence = f"model '{source.name}': its factory did not return within {self._timeout_s:g} s"
                 raise EdgesweepError("model_unusable", sentence) from error
             except WorkerDiedError as error:
+                if -error.status in STOP_SIGNALS:
+                    raise EdgesweepError("export_host_trouble", _died(error).message) from error
                 sentence = f"model '{source.name}': the process died in its factory ({error.how})"
                 raise EdgesweepError("model_unusable", sentence) from error
         if "error" in answer:
@@ -166,6 +175,8 @@ class ExportService:
         }
         try:
             answer = await slot.ask(request)
+        except OSError as error:
+            return [_failed(job, file_failure(error))]
         except WorkerTimeoutError as error:
             return _spread(job, schedule, error.step, _SHARED_STEPS, self._timed_out(error))
         except WorkerDiedError as error:
@@ -177,8 +188,8 @@ class ExportService:
         return [result]
 
     def _timed_out(self, error: WorkerTimeoutError) -> Failure:
-        if error.step in {"start", "import"}:
-            return Failure(Stage.EXPORT, "export_timeout", "the export process did not start in time", error.evidence)
+        if error.step in _STARTING:
+            return failure_of_host("the export process did not start in time", error.evidence)
         if error.step == "factory":
             message = f"the model's factory did not return within {self._timeout_s:g} s"
             return Failure(Stage.EXPORT, "factory_timeout", message, error.evidence)
@@ -192,6 +203,8 @@ def _spread(
     """The job's failure, and the same for the jobs of its model (the factory) or its profile (a shared step)."""
     model = source_key(job.source)
     others: list[ExportJob] = []
+    if not CATALOGUE[failure.cause].stable:
+        return [_failed(job, failure)]
     if step == "factory":
         others = schedule.drop(model)
     elif step in shared:
@@ -202,6 +215,8 @@ def _spread(
 def _died(error: WorkerDiedError) -> Failure:
     if error.killed_for_memory:
         return Failure(Stage.EXPORT, "export_oom", "the kernel killed the export process for memory", error.evidence)
+    if -error.status in STOP_SIGNALS:
+        return failure_of_host(f"the export process was stopped from outside ({error.how})", error.evidence)
     where = "in the model's factory" if error.step == "factory" else "while it exported this variant"
     return Failure(Stage.EXPORT, "export_crash", f"the export process died {where} ({error.how})", error.evidence)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import sys
 import traceback
 from collections import OrderedDict
@@ -17,10 +18,11 @@ from edgesweep.errors import EdgesweepError
 from edgesweep.export.axes import dimensions_of
 from edgesweep.export.cache import ExportCache, environment
 from edgesweep.export.cases import Cases, ModelRefusesError, build_cases
-from edgesweep.export.classify import DETAIL_MAX_CHARS, shorten
+from edgesweep.export.classify import shorten
 from edgesweep.export.digest import digest_json, source_key
 from edgesweep.export.exporters import NAMES, Request, Tracing, exporter_named
 from edgesweep.export.failure import Failure
+from edgesweep.export.host import DETAIL_MAX_CHARS
 from edgesweep.export.identity import identity_of
 from edgesweep.export.pipeline import Bench, Task, export_variant, failed
 from edgesweep.export.result import ExportResult
@@ -146,7 +148,12 @@ class Workshop:
         key = digest_json([dimensions, sorted(shape.slug for shape in shapes)])
         if key not in warm.cases:
             folder = self._bench.scratch / f"cases{next(self._counter)}"
-            warm.cases[key] = build_cases(warm.model, dimensions, shapes, folder)
+            try:
+                warm.cases[key] = build_cases(warm.model, dimensions, shapes, folder)
+            except OSError:
+                # What was written before the disk was full must not keep it full.
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
         return warm.cases[key]
 
     def _open(self, model: Model, exporter: str, dynamic: dict[str, dict[int, str]], cases: Cases) -> Tracing:

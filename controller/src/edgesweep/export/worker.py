@@ -23,8 +23,9 @@ from edgesweep_proto.trial import Stage
 from edgesweep.errors import EdgesweepError
 from edgesweep.export.blobs import Blobs
 from edgesweep.export.cache import ExportCache
-from edgesweep.export.classify import DETAIL_MAX_CHARS, shorten
+from edgesweep.export.classify import shorten
 from edgesweep.export.failure import Failure
+from edgesweep.export.host import DETAIL_MAX_CHARS, file_failure, host_failure, host_trouble, is_out_of_memory
 from edgesweep.export.layout import Layout
 from edgesweep.export.orphan import die_with_parent
 from edgesweep.export.pipeline import Bench, failed
@@ -70,7 +71,12 @@ class _Worker:
 
         try:
             return {"facts": to_json(facts_of(self._workshop.model_of(source), source))}
-        except EdgesweepError as error:
+        except (EdgesweepError, OSError) as error:
+            if words := host_trouble(error):
+                sentence = f"model '{source.name}': the host could not load it: {words}"
+                return {"error": {"code": "export_host_trouble", "message": sentence, "remedy": ""}}
+            if not isinstance(error, EdgesweepError):
+                raise
             return {"error": {"code": error.code, "message": error.message, "remedy": error.remedy}}
         except MemoryError:
             sentence = f"model '{source.name}': loading it needs more memory than export.memory_bytes allows"
@@ -80,10 +86,14 @@ class _Worker:
         try:
             return self._result(source, variant, shapes)
         except EdgesweepError as error:
-            return failed(variant, _factory_failure(error))
-        except MemoryError:
-            return failed(variant, _out_of_memory(traceback.format_exc()))
+            return failed(variant, host_failure(error) or _factory_failure(error))
         except Exception as error:  # noqa: BLE001 - a bug of ours is this variant's result, not the end of the others
+            if is_out_of_memory(error):
+                return failed(variant, _out_of_memory(traceback.format_exc()))
+            # An exporter's and a model's own errors were judged where they were raised: these files are ours.
+            trouble = file_failure(error) if isinstance(error, OSError) else host_failure(error)
+            if trouble is not None:
+                return failed(variant, trouble)
             message = shorten(f"an error that the catalogue does not know: {type(error).__name__}: {error}")
             return failed(variant, Failure(Stage.EXPORT, "unknown", message, traceback.format_exc()))
 
@@ -99,7 +109,7 @@ class _Worker:
 def _factory_failure(error: EdgesweepError) -> Failure:
     reason = error.__cause__ or error
     detail = "".join(traceback.format_exception(reason))[-DETAIL_MAX_CHARS:]
-    if isinstance(error.__cause__, MemoryError):
+    if is_out_of_memory(error):
         return _out_of_memory(detail)
     return Failure(Stage.EXPORT, "factory_failed", error.message, detail)
 

@@ -84,20 +84,34 @@ def placement(trials: Sequence[TrialRecord]) -> Json | None:
     return {**plain(seen[0]), "hashes": sorted({item.hash for item in seen})}
 
 
-def numerics(export: ExportResult | None, trials: Sequence[TrialRecord]) -> Json | None:
-    """`numerics`: the worst trial on the device against torch or, before any trial, the proof at export."""
+def numerics(export: ExportResult | None, trials: Sequence[TrialRecord], shape: str) -> Json | None:
+    """`numerics`: the worst trial on the device against the reference or, before any trial, the proof at export.
+
+    Where the device had nothing to compare with at this `shape`, `reference_note` says why; the figures are then the
+    host's, or null where there are none at all.
+    """
     on_device = _known(trials, _numerics)
     at_export = export.numerics if export else None
     found = max(on_device, key=_badness, default=at_export)
-    if found is None:
+    note = _reference_note(export, shape)
+    if found is None and not note:
         return None
+    figures = plain(found) if found else dict.fromkeys(field.name for field in dataclasses.fields(Numerics))
+    where = "device" if on_device else "export"
     return {
-        **plain(found),
-        "where": "device" if on_device else "export",
+        **figures,
+        "where": where if found else None,
+        "reference_note": note,
         "tolerance": plain(export.tolerance) if export else None,
         "sizes_tried": list(export.sizes_tried) if export else [],
         "at_export": plain(at_export),
     }
+
+
+def _reference_note(export: ExportResult | None, shape: str) -> str:
+    """Why nothing could be compared on the device; empty where there was a reference."""
+    payload = export.payloads.get(shape) if export else None
+    return payload.reference_note if payload and not payload.references else ""
 
 
 def environment(trials: Sequence[TrialRecord], tags: Iterable[str]) -> Json | None:

@@ -121,7 +121,7 @@ def _cell(record: CellRecord, trials: Mapping[str, Sequence[TrialRecord]]) -> Js
         "memory_bytes": figures.memory(measured),
         "cold_start_s": figures.cold_start(measured),
         "placement": figures.placement(measured),
-        "numerics": figures.numerics(record.export, measured),
+        "numerics": figures.numerics(record.export, measured, record.cell.shape.slug),
         "environment": figures.environment(measured, tags),
         "trials": [figures.trial(trial, items) for trial in record.trials],
     }

@@ -10,6 +10,7 @@ from edgesweep.report.document import SCHEMA_VERSION, build_document
 from edgesweep.report.runs import build_runs
 from edgesweep.store.records import CellRecord, Outcome, RunState, RunSummary
 from edgesweep.store.store import Store
+from edgesweep_proto.blob import Blob, Tensor
 
 PAGE = Path(__file__).parents[4] / "docs" / "result-document.md"
 
@@ -101,6 +102,32 @@ def test_a_cell_that_was_not_measured_has_no_figures(doc):
         ):
             assert cell[figures] is None
     assert doc["cells"][5]["numerics"]["max_absolute_error"] is None  # infinite: no number of JSON's
+
+
+def test_it_says_why_the_device_had_nothing_to_compare_with(view):
+    record = view.cells[0]
+    payload = record.export.payloads["batch4"]
+    noted = replace(payload, reference_note="nothing to compare with: too slow")
+
+    def numerics(**changes):
+        export = replace(record.export, **changes)
+        bare = replace(record, export=export, trials=tuple(_without_numerics(trial) for trial in record.trials))
+        return build_document(replace(view, cells=(bare,)))["cells"][0]["numerics"]
+
+    nowhere = numerics(payloads={"batch4": noted}, numerics=None)
+    assert nowhere["reference_note"] == "nothing to compare with: too slow"
+    figures = ("where", "max_absolute_error", "max_relative_error", "outputs_compared", "first_offender")
+    assert [nowhere[key] for key in figures] == [None] * 5
+    on_host = numerics(payloads={"batch4": noted})
+    assert (on_host["reference_note"], on_host["where"]) == ("nothing to compare with: too slow", "export")
+    reference = Tensor("y", Blob("12" * 32, 8), "float32", (2,))
+    compared = numerics(payloads={"batch4": replace(noted, references=(reference,))})
+    assert compared["reference_note"] == ""
+    assert numerics(payloads={"example": noted}, numerics=None) is None
+
+
+def _without_numerics(trial):
+    return replace(trial, result=replace(trial.result, numerics=None))
 
 
 def test_a_crash_keeps_its_evidence(doc):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgesweep.export.arguments import call_of, specification_of
 from edgesweep.export.exporters import Request
+from edgesweep.export.host import host_trouble
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +46,7 @@ class _Tracing:
             try:
                 self._write(self._request.module, self._args, self._kwargs, opset, path)
             except Exception as error:
-                if not programs:
+                if not programs and not host_trouble(error):
                     self._refusal = error
                 raise
             finally:
