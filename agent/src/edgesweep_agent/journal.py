@@ -126,8 +126,14 @@ class Journal:
         self._put(entry)
 
     def set_running(self, trial_id: str, running: Running) -> None:
-        """Remember the worker, so that the next life of the agent finds and ends it."""
+        """Remember the worker, so that the next life of the agent finds and ends it.
+
+        Raises:
+            ValueError: the trial has ended, and stays ended.
+        """
         entry = self._entries[trial_id]
+        if entry.state not in (TrialState.QUEUED, TrialState.RUNNING):
+            raise ValueError(f"trial {trial_id} is {entry.state} and cannot run again")
         write_json(entry.folder / "running.json", {name: getattr(running, name) for name in Running.__slots__})
         self._put(replace(entry, state=TrialState.RUNNING))
 

@@ -59,7 +59,7 @@ class TrialRun:
         """Run the trial of `entry`; cancelling this kills its worker.
 
         Args:
-            entry: A queued trial of the journal.
+            entry: A trial that the journal knows as running.
             emit: Is told every stage as it begins.
 
         Returns:
@@ -70,7 +70,6 @@ class TrialRun:
             raise ValueError(f"trial {entry.trial_id} has no spec any more")
         started = time.time()
         base = TrialResult(entry.trial_id, TrialOutcome.FAILED, Stage.LOAD, started=started, boot_id=boot_id())
-        self._note_running(entry, 0, started)
         emit(entry, TrialState.RUNNING, Stage.LOAD)
         python, fault = self._runtimes.interpreter(trial.runtime_id)
         if python is None:
@@ -133,9 +132,7 @@ class TrialRun:
         return result
 
     def _note_running(self, entry: Entry, pid: int, started: float) -> None:
-        running = Running(
-            pid=pid, start_ticks=(start_ticks(pid) or 0) if pid else 0, boot_id=boot_id(), started=started
-        )
+        running = Running(pid=pid, start_ticks=start_ticks(pid) or 0, boot_id=boot_id(), started=started)
         self._journal.set_running(entry.trial_id, running)
 
 

@@ -14,14 +14,14 @@ from edgesweep_proto.trial import Stage, Trial, TrialOutcome, TrialResult, Trial
 from edgesweep_agent.artifacts import BlobStore
 from edgesweep_agent.events import EventRing
 from edgesweep_agent.faults import Fault
-from edgesweep_agent.journal import Entry, Journal, spec_digest
+from edgesweep_agent.journal import Entry, Journal, Running, spec_digest
 from edgesweep_agent.leases import LeaseBook
 from edgesweep_agent.quiet import Quiet
 from edgesweep_agent.staging import check_locations
 from edgesweep_agent.trial_run import TrialRun
 
-#: Seconds between attempts to write a result onto a full disk.
-_RETRY_S = 5.0
+#: Seconds until the next attempt at what the board refuses now, such as a result onto a full disk.
+RETRY_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,8 @@ class Supervisor:
             same_boot = running is not None and running.boot_id == self._boot()
             what = "the agent went down" if same_boot else "the board went down"
             result = self._ended(entry, TrialOutcome.INTERRUPTED, f"{what} while the trial ran")
-            await self._finish(entry, replace(result, started=running.started if running else 0.0))
+            result = replace(result, started=running.started if running else 0.0)
+            await self._finish(entry, result, TrialState.RUNNING)
         await self._cancel_dead()
         self._kick()
 
@@ -116,8 +117,10 @@ class Supervisor:
         if entry is None or entry.identity != identity:
             raise Fault("unknown_trial", f"the agent knows no trial of the id {trial_id}")
         if entry.state is TrialState.QUEUED:
-            await self._finish(entry, self._ended(entry, TrialOutcome.CANCELLED, "cancelled before it started"))
-        elif self._current and self._current.entry.trial_id == trial_id:
+            result = self._ended(entry, TrialOutcome.CANCELLED, "cancelled before it started")
+            await self._finish(entry, result, TrialState.QUEUED)
+        # Where the disk was full it may have started before its end could be written.
+        if self._current and self._current.entry.trial_id == trial_id:
             await self._stop_current(TrialOutcome.CANCELLED, "cancelled while it ran")
         return self._state(trial_id)
 
@@ -164,8 +167,11 @@ class Supervisor:
         if task.cancelled():
             return
         if error := task.exception():
-            _log.error("a bug in the queue: %s", error, exc_info=error)
-        self._kick()
+            # What stopped it (a full disk, say) would stop it again at once: the trial keeps its place and waits.
+            _log.error("the queue stopped, and goes on in %g s: %s", RETRY_S, error, exc_info=error)
+            asyncio.get_running_loop().call_later(RETRY_S, self._kick)
+        else:
+            self._kick()
 
     async def _run_queue(self) -> None:
         while queued := self._journal.in_state(TrialState.QUEUED):
@@ -180,17 +186,18 @@ class Supervisor:
                     await self._run_one(entry)
 
     async def _run_one(self, entry: Entry) -> None:
+        started = time.time()
+        # From here to `_current` nothing awaits: whoever cancels finds it either queued or running with its task.
+        self._journal.set_running(entry.trial_id, Running(0, 0, self._boot(), started))
         task = asyncio.get_running_loop().create_task(self._run_trial(entry, self._emit), name=entry.trial_id)
         self._current = current = _Current(entry, task, asyncio.Event())
-        started = time.time()
         try:
             await asyncio.wait({task})
-            await self._finish(entry, self._outcome_of(current, started))
+            await self._finish(entry, self._outcome_of(current, started), TrialState.RUNNING)
         except asyncio.CancelledError:
             task.cancel()
             await asyncio.wait({task})
-            if self._state(entry.trial_id) is TrialState.RUNNING:
-                await self._finish(entry, self._stopped(current, started))
+            await self._finish(entry, self._outcome_of(current, started), TrialState.RUNNING)
             raise
         finally:
             self._current = None
@@ -218,19 +225,21 @@ class Supervisor:
         for entry in self._journal.in_state(TrialState.QUEUED):
             if not self._leases.holds(entry.fencing_number):
                 message = "the lease under which it was submitted was over before its turn came"
-                await self._finish(entry, self._ended(entry, TrialOutcome.CANCELLED, message))
+                await self._finish(entry, self._ended(entry, TrialOutcome.CANCELLED, message), TrialState.QUEUED)
 
-    async def _finish(self, entry: Entry, result: TrialResult) -> None:
-        while True:
+    async def _finish(self, entry: Entry, result: TrialResult, state: TrialState) -> None:
+        """Write the result of a trial that is in `state`; nothing once it has left that, while this waited for room."""
+        while self._state(entry.trial_id) is state:
             try:
                 self._journal.finish(result)
             except OSError as error:
                 # An honest result is never thrown away: it waits here until there is room for it.
                 _log.error("the result of trial %s cannot be written: %s", entry.trial_id, error)
-                await asyncio.sleep(_RETRY_S)
+                if self._stopping:
+                    return  # The next life finds the trial as it is now.
+                await asyncio.sleep(RETRY_S)
             else:
-                break
-        self._emit(entry, TrialState.FINISHED, result.stage)
+                self._emit(entry, TrialState.FINISHED, result.stage)
 
     def _emit(self, entry: Entry, state: TrialState, stage: Stage) -> None:
         self._events.emit(entry.trial_id, entry.run_id, entry.identity, state, stage)
