@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgesweep_proto.codec import from_json, to_json
-from edgesweep_proto.trial import Trial, TrialResult, TrialState
+from edgesweep_proto.trial import Samples, Stage, Trial, TrialOutcome, TrialResult, TrialState
 
 from edgesweep_agent.digest import sha256
 from edgesweep_agent.durable import flush_folder, read_json, remove_tree, write_bytes, write_json
@@ -100,7 +100,11 @@ class Journal:
         )
 
     def add(self, trial: Trial, identity: str, fencing_number: int) -> Entry:
-        """Remember a new trial; when this returns it is on the disk."""
+        """Remember a new trial; when this returns it is on the disk.
+
+        Raises:
+            OSError: the disk refused, and the trial is not remembered.
+        """
         folder = self._folder / sha256(trial.id.encode()).hexdigest()[:32]
         folder.mkdir(exist_ok=True)
         self._numbers["order"] += 1
@@ -166,12 +170,25 @@ class Journal:
         """
         return _result_from(read_json(entry.folder / "result.json"), entry.trial_id)
 
-    def samples(self, entry: Entry) -> bytes:
-        """The raw samples, exactly as the worker wrote them; empty when there are none."""
+    def fetchable(self, entry: Entry) -> tuple[TrialResult, bytes]:
+        """The result and its samples, as the caller is told them.
+
+        What rotted since it was written becomes an `interrupted` result without samples, which the caller can store
+        and acknowledge, and try again. It is told anew on each call: nothing on the disk is changed.
+        """
         try:
-            return (entry.folder / "samples.bin").read_bytes()
-        except FileNotFoundError:
-            return b""
+            result = self.result(entry)
+        except (OSError, ValueError) as error:
+            _log.error("the result of trial %s is not readable: %s", entry.trial_id, error)
+            result = TrialResult(entry.trial_id, TrialOutcome.INTERRUPTED, Stage.UNKNOWN)
+            return _rotten(result, f"the result was written and is not readable any more: {error}"), b""
+        if result.samples is None:
+            return result, b""
+        try:
+            return result, _samples_of(entry.folder, result.samples)
+        except (OSError, ValueError) as error:
+            _log.error("the samples of trial %s are not readable: %s", entry.trial_id, error)
+            return _rotten(result, f"it ended with {result.outcome}, and {error}"), b""
 
     def acknowledge(self, trial_ids: Iterable[str], identity: str) -> list[str]:
         """Forget the results of these trials, where they are the caller's and finished, but not their ids.
@@ -231,7 +248,9 @@ class Journal:
         if (folder / "result.json").exists():
             try:
                 stored = read_json(folder / "result.json")
-                _check_samples(folder, _result_from(stored, entry.trial_id))
+                result = _result_from(stored, entry.trial_id)
+                if result.samples is not None:
+                    _samples_of(folder, result.samples)
                 entry = replace(entry, state=TrialState.FINISHED, cursor=int(stored["cursor"]))
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 # Nobody can have fetched it in this state: the trial counts as interrupted and is run again.
@@ -316,12 +335,15 @@ def _result_from(stored: Any, trial_id: str) -> TrialResult:
     return result
 
 
-def _check_samples(folder: Path, result: TrialResult) -> None:
-    if result.samples is None:
-        return
+def _samples_of(folder: Path, samples: Samples) -> bytes:
     content = (folder / "samples.bin").read_bytes()
-    if sha256(content).hexdigest() != result.samples.blob.sha256:
+    if sha256(content).hexdigest() != samples.blob.sha256:
         raise ValueError("its samples are not the ones that were measured")
+    return content
+
+
+def _rotten(result: TrialResult, sentence: str) -> TrialResult:
+    return replace(result, outcome=TrialOutcome.INTERRUPTED, cause="interrupted", message=sentence, samples=None)
 
 
 def _keep_only(folder: Path, name: str) -> None:

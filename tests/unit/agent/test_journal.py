@@ -49,7 +49,7 @@ def test_a_trial_goes_through_its_states_and_a_restart_finds_each(tmp_path: Path
     reopened = Journal(tmp_path)
     found = reopened.finished("anna")
     assert [reopened.result(entry) for entry in found] == [result_of(trial)]
-    assert reopened.samples(found[0]) == SAMPLES
+    assert reopened.fetchable(found[0]) == (result_of(trial), SAMPLES)
 
 
 def test_a_result_is_written_once(tmp_path: Path, make_trial: MakeTrial) -> None:
@@ -212,6 +212,37 @@ def test_a_rotten_result_counts_as_interrupted_never_as_a_pass(
     assert "is not readable" in caplog.text
     reopened.finish(TrialResult(trial.id, TrialOutcome.INTERRUPTED, Stage.UNKNOWN))
     assert reopened.finished("anna")[0].cursor > entry.cursor
+
+
+@pytest.mark.parametrize(
+    ("name", "rot"),
+    [
+        ("samples.bin", SAMPLES[:-1]),
+        ("samples.bin", b""),
+        ("samples.bin", None),
+        ("result.json", b'{"cursor": 1, "result": {"trial_id"'),
+        ("result.json", None),
+    ],
+)
+def test_what_rots_before_it_is_fetched_is_told_as_interrupted_and_can_be_acknowledged(
+    tmp_path: Path, make_trial: MakeTrial, name: str, rot: bytes | None
+) -> None:
+    journal = Journal(tmp_path)
+    trial = make_trial()
+    finished(journal, trial)
+    (entry,) = journal.finished("anna")
+    assert journal.fetchable(entry) == (result_of(trial), SAMPLES)
+    if rot is None:
+        (entry.folder / name).unlink()
+    else:
+        (entry.folder / name).write_bytes(rot)
+    result, samples = journal.fetchable(entry)
+    assert (result.trial_id, result.outcome, result.cause) == (trial.id, TrialOutcome.INTERRUPTED, "interrupted")
+    assert result.samples is None
+    assert samples == b""
+    assert "samples" in result.message if name == "samples.bin" else "not readable any more" in result.message
+    assert journal.acknowledge([trial.id], "anna") == [trial.id]
+    assert journal.finished("anna") == []
 
 
 @pytest.mark.parametrize("rot", [b"", b"[]", b'{"life": "x"}'])

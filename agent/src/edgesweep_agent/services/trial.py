@@ -62,9 +62,8 @@ class TrialServicer(trial_pb2_grpc.TrialServiceServicer):
         await self._quiet.not_timing(at_most_s=_FETCH_PATIENCE_S)
         identity = self._identity_of(context)
         for entry in self._journal.finished(identity, run_id=request.run_id, after_cursor=request.after_cursor):
-            result = self._journal.result(entry)
+            result, samples = self._journal.fetchable(entry)
             header = trial_pb2.ResultHeader(cursor=entry.cursor, result=to_proto(result))
-            samples = self._journal.samples(entry) if result.samples else b""
             yield trial_pb2.FetchResultsResponse(header=header)
             for start in range(0, len(samples), CHUNK_BYTES):
                 yield trial_pb2.FetchResultsResponse(samples_chunk=samples[start : start + CHUNK_BYTES])
