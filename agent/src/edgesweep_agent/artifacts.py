@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Executor
@@ -14,7 +13,7 @@ from typing import Any
 from edgesweep_proto.blob import Blob, is_digest
 
 from edgesweep_agent.digest import sha256
-from edgesweep_agent.durable import flush_folder
+from edgesweep_agent.durable import flush_folder, is_no_room
 from edgesweep_agent.faults import Fault
 
 #: Largest blob that is taken when the settings name no other limit.
@@ -23,7 +22,6 @@ DEFAULT_MAX_BLOB_BYTES = 16 * 1024**3
 #: Room that is never filled with blobs, so that results can always be written.
 RESERVED_BYTES = 32 * 1024**2
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _READ_BYTES = 1024 * 1024
 
 
@@ -101,14 +99,14 @@ class BlobStore:
             Fault: `invalid_request`, `offset_mismatch`, `disk_full`, or `digest_mismatch`, after which nothing of
                 the blob is kept; after all others the part is kept and can be gone on with.
         """
-        self._check_announced(blob, offset)
+        self.check_announced(blob, offset)
         if self.has(blob):
             return 0
         token = self._writers[blob.sha256] = object()
         try:
             return await self._receive(blob, offset, chunks, token, still_allowed)
         except OSError as error:
-            if error.errno in _NO_ROOM:
+            if is_no_room(error):
                 raise Fault(
                     "disk_full",
                     f"the device has no room for blob {blob.sha256[:12]} ({blob.size_bytes} bytes): {error.strerror}; "
@@ -156,7 +154,12 @@ class BlobStore:
         await self._in_thread(flush_folder, part.parent)
         return received
 
-    def _check_announced(self, blob: Blob, offset: int) -> None:
+    def check_announced(self, blob: Blob, offset: int) -> None:
+        """Refuse an upload that cannot be taken in, before its first byte.
+
+        Raises:
+            Fault: `invalid_request`, `offset_mismatch` or `disk_full`.
+        """
         path = self.path(blob.sha256)
         if blob.size_bytes > self._max_blob_bytes:
             raise Fault(

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from pathlib import Path
 from typing import Any
+
+#: What the system says when there is no room for more bytes: on the disk, in the quota, in a file.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_no_room(error: OSError) -> bool:
+    """Whether `error` says that the disk is full."""
+    return error.errno in _NO_ROOM
 
 
 def write_bytes(path: Path, content: bytes, *, flush: bool = True) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import grpc
 
+from edgesweep_agent.durable import is_no_room
+
 #: Catalogue code to gRPC status; the controller's catalogue says the same, and a contract test holds them together.
 STATUS: dict[str, grpc.StatusCode] = {
     "not_authorised": grpc.StatusCode.PERMISSION_DENIED,
@@ -110,6 +112,13 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused
 async def _abort(context: Any, error: Exception, method: str) -> None:
     if isinstance(error, grpc.aio.AbortError):
         raise error
+    if isinstance(error, OSError) and is_no_room(error):
+        _log.error("no room for what %s has to write: %s", method, error)
+        error = Fault(
+            "disk_full",
+            f"the device has no room to write what it must remember: {error.strerror}; "
+            "free space under the agent's state folder",
+        )
     if not isinstance(error, Fault):
         _log.error("a bug in %s: %s", method, error, exc_info=error)
         error = Fault("bug", f"a bug in the agent: {type(error).__name__}: {error}; its log holds the traceback")

@@ -136,6 +136,7 @@ async def test_leases_over_the_wire(client: Any, other_client: Any, refused: Ref
 
 
 async def test_the_fencing_number_guards_what_changes_the_device(client: Any, work: Any, refused: Refused) -> None:
+    await client.describe()  # while the agent probes its runtimes it takes no upload
     stale = await client.lease()
     number = await client.lease()
     blob = await client.push(work.model, number)
@@ -151,6 +152,7 @@ async def test_the_fencing_number_guards_what_changes_the_device(client: Any, wo
 
 
 async def test_uploads_that_break_resume_and_lies_are_refused(client: Any, refused: Refused) -> None:
+    await client.describe()  # while the agent probes its runtimes it takes no upload
     number = await client.lease()
     content = bytes(range(256)) * 8192
     blob = Blob(hashlib.sha256(content).hexdigest(), len(content))
@@ -221,6 +223,10 @@ async def test_while_a_trial_measures_uploads_are_refused_and_removal_too(
     await client.until(trial, trial_pb2.TRIAL_STATE_RUNNING, trial_pb2.STAGE_MEASURE)
     status, code, _ = await refused(client.upload(Blob("d" * 64, 3), b"abc", number))
     assert (status, code) == (grpc.StatusCode.UNAVAILABLE, "busy_measuring")
+    # What can never be taken in is told as that at once, and not put off.
+    status, code, _ = await refused(client.upload(Blob("../../etc/passwd", 3), b"abc", number))
+    assert (status, code) == (grpc.StatusCode.INVALID_ARGUMENT, "invalid_request")
+    assert (await refused(client.upload(Blob("e" * 64, 3), b"abc", number, offset=2)))[1] == "offset_mismatch"
     remove = artifact_pb2.RemoveRequest(sha256=[blobs[0].sha256], fencing_number=number)
     assert (await refused(client.artifacts.Remove(remove)))[1] == "busy_measuring"
     cancelled = await client.trials.Cancel(trial_pb2.CancelRequest(trial_id=trial.id, fencing_number=number))

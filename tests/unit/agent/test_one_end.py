@@ -13,6 +13,7 @@ import pytest
 from edgesweep_agent import durable, trials
 from edgesweep_agent import journal as journal_module
 from edgesweep_agent.artifacts import BlobStore
+from edgesweep_agent.durable import is_no_room
 from edgesweep_agent.events import EventRing
 from edgesweep_agent.journal import Entry, Journal, Running
 from edgesweep_agent.leases import LeaseBook
@@ -188,6 +189,23 @@ async def test_a_cancel_that_waits_for_room_does_not_end_a_trial_twice(
     assert await asyncio.wait_for(first, 30) is TrialState.FINISHED
     assert await asyncio.wait_for(second, 30) is TrialState.FINISHED
     assert board.ends() == [trial.id]
+    await board.supervisor.stop()
+
+
+async def test_a_trial_that_the_disk_has_no_room_for_is_not_queued(
+    tmp_path: Path, make_trial: MakeTrial, build_model: Callable[..., bytes], full_disk: set[str]
+) -> None:
+    board = Board(tmp_path, build_model())
+    full_disk.add("spec.json")
+    trial = make_trial()
+    with pytest.raises(OSError, match="No space left") as refused:
+        await board.supervisor.submit(trial, board.number, "anna")
+    assert is_no_room(refused.value)
+    assert board.journal.get(trial.id) is None
+    full_disk.clear()
+    await board.supervisor.submit(trial, board.number, "anna")
+    await until(board.ends)
+    assert Journal(tmp_path).finished("anna")
     await board.supervisor.stop()
 
 

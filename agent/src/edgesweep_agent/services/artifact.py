@@ -60,6 +60,8 @@ class ArtifactServicer(artifact_pb2_grpc.ArtifactServiceServicer):
             self._leases.check(header.fencing_number, identity)
 
         still_allowed()
+        # What can never be taken in is refused as that, and not put off for as long as the device measures.
+        self._blobs.check_announced(blob, header.offset)
         with self._quiet.upload():
             received = await self._blobs.receive(blob, header.offset, _chunks(requests), still_allowed=still_allowed)
         return artifact_pb2.UploadResponse(blob=header.blob, received_bytes=received)
