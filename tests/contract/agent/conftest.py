@@ -43,6 +43,11 @@ from onnx import TensorProto, helper
 DEVICE = "board1"
 
 
+def ordinary_environment() -> dict[str, str]:
+    """The environment of an agent as a service manager starts it: it keeps its compiled code for the next start."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
 @dataclass
 class AgentProcess:
     """`edgesweep-agent serve` as a process; `start` waits for the line that says where it listens."""
@@ -61,7 +66,9 @@ class AgentProcess:
     def start(self) -> AgentProcess:
         self.state_dir.mkdir(parents=True, exist_ok=True)
         with (self.state_dir / "agent.log").open("a") as log:
-            self.process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=log, text=True)
+            self.process = subprocess.Popen(
+                self.command(), stdout=subprocess.PIPE, stderr=log, text=True, env=ordinary_environment()
+            )
         assert self.process.stdout
         line = self.process.stdout.readline()
         assert line, (self.state_dir / "agent.log").read_text()
