@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import importlib.util
 import json
 import logging
@@ -20,7 +21,7 @@ from edgesweep_agent.digest import small_sha256
 from edgesweep_agent.durable import read_json, remove_tree, write_json
 from edgesweep_agent.journal import store_stderr
 from edgesweep_agent.quiet import Quiet
-from edgesweep_agent.verdicts import signal_name
+from edgesweep_agent.verdicts import signal_name, was_told_to_stop
 from edgesweep_agent.worker_process import Ending, WorkerStartError, run_worker
 
 #: Seconds that a probe may stay silent: a board's first import from a slow card takes long.
@@ -33,6 +34,9 @@ from importlib import metadata
 found = [[d.metadata["Name"], d.version] for d in metadata.distributions() if (d.metadata["Name"] or "").lower().replace("_", "-").startswith(("onnxruntime", "ort-"))]
 print(json.dumps({"path": sys.path, "distributions": found, "python": list(sys.version_info[:2])}))
 """
+
+#: How a path says that no interpreter is there.
+_NO_INTERPRETER = (FileNotFoundError, NotADirectoryError, PermissionError, IsADirectoryError)
 
 _log = logging.getLogger(__name__)
 
@@ -47,12 +51,16 @@ class Interpreter:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A probed runtime with what its environment looked like then."""
+    """A probed runtime with what its environment looked like then.
+
+    `trouble` says why the board could not probe it this time, which tells nothing about it; it is probed again then.
+    """
 
     interpreter: Interpreter
     runtime: Runtime
     path: tuple[str, ...]
     fingerprint: str
+    trouble: str = ""
 
 
 def discover(named: Iterable[Interpreter], state_dir: Path) -> tuple[Interpreter, ...]:
@@ -104,8 +112,15 @@ class RuntimeBook:
             return next(k.runtime for k in self._by_id.values() if k.interpreter.python == python)
 
     def interpreter(self, runtime_id: str) -> tuple[str | None, str]:
-        """The interpreter of a runtime, or None and a sentence that says why there is none. `all` has run before."""
+        """The interpreter of a runtime, or None and a sentence that says why there is none. `all` has run before.
+
+        Raises:
+            WorkerStartError: it is not known now, because the board could not probe what may be it.
+        """
         known = self._by_id.get(runtime_id)
+        troubles = [other.trouble for other in (self._by_id.values() if known is None else (known,)) if other.trouble]
+        if troubles:
+            raise WorkerStartError(troubles[0])
         if known is None:
             have = ", ".join(self._by_id) or "none"
             return None, f"the device has no runtime {runtime_id}; it has {have}"
@@ -143,8 +158,9 @@ class RuntimeBook:
     async def _probe(self, interpreter: Interpreter) -> _Known:
         folder = self._state_dir / "probe"
         remove_tree(folder)
-        folder.mkdir()
+        trouble = ""
         try:
+            folder.mkdir()
             facts = await self._inspect(interpreter.python)
             async with self._quiet.worker():
                 ending = await run_worker(
@@ -158,13 +174,21 @@ class RuntimeBook:
                 )
             runtime = _runtime_from(ending, facts, store_stderr(folder))
             path = tuple(facts["path"])
-        except (WorkerStartError, ValueError) as error:
+            if ending.signal is not None and was_told_to_stop(ending.signal):
+                trouble = runtime.fault
+        except ValueError as error:
             runtime, path = _broken(str(error)), ()
+        except (WorkerStartError, OSError) as error:
+            runtime, path = _broken(str(error)), ()
+            # An interpreter that is not there, or is none, is a fact; a board without memory for it is none.
+            reason = error.__cause__ or error
+            trouble = "" if isinstance(reason, _NO_INTERPRETER) or _no_program(reason) else str(error)
         finally:
             remove_tree(folder)
         if runtime.fault:
             _log.warning("the runtime of %s cannot be used: %s", interpreter.python, runtime.fault)
-        return _Known(interpreter, runtime, path, _fingerprint(interpreter.python, path, self._run_py))
+        fingerprint = "" if trouble else _fingerprint(interpreter.python, path, self._run_py)
+        return _Known(interpreter, runtime, path, fingerprint, trouble)
 
     async def _inspect(self, python: str) -> dict[str, Any]:
         try:
@@ -173,7 +197,7 @@ class RuntimeBook:
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip
         except OSError as error:
-            raise WorkerStartError(f"{python} could not be started: {error.strerror or error}") from error
+            raise WorkerStartError.of(python, error) from error
         talking = asyncio.ensure_future(process.communicate())
         try:
             done, _ = await asyncio.wait({talking}, timeout=PROBE_DEADLINE_S)
@@ -206,7 +230,14 @@ class RuntimeBook:
             for python, known in self._known.items()
             if not known.runtime.fault  # what is broken may be mended in a way that no fingerprint sees
         }
-        write_json(self._cache_path, stored)
+        try:
+            write_json(self._cache_path, stored)
+        except OSError as error:
+            _log.warning("the runtimes are not remembered, and are probed again after a restart: %s", error)
+
+
+def _no_program(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.ENOEXEC
 
 
 def _known_from(python: str, data: dict[str, Any]) -> _Known:

@@ -13,7 +13,7 @@ from edgesweep_proto.trial import Stage, Trial, TrialOutcome, TrialResult, Trial
 
 from edgesweep_agent.artifacts import BlobStore
 from edgesweep_agent.clock import boot_id, start_ticks
-from edgesweep_agent.durable import remove_tree
+from edgesweep_agent.durable import is_no_room, remove_tree
 from edgesweep_agent.findings import Findings
 from edgesweep_agent.journal import Entry, Journal, Running, store_stderr
 from edgesweep_agent.oom import oom_count
@@ -71,14 +71,18 @@ class TrialRun:
         started = time.time()
         base = TrialResult(entry.trial_id, TrialOutcome.FAILED, Stage.LOAD, started=started, boot_id=boot_id())
         emit(entry, TrialState.RUNNING, Stage.LOAD)
-        python, fault = self._runtimes.interpreter(trial.runtime_id)
-        if python is None:
-            return replace(base, cause="runtime_unavailable", message=fault, finished=time.time())
         before, throttled = take_reading(self._sysroot), throttled_since_boot(self._sysroot)
         try:
-            result = await self._run(entry, trial, python, started, emit)
+            python, fault = self._runtimes.interpreter(trial.runtime_id)
+            if python is None:
+                result = replace(base, cause="runtime_unavailable", message=fault)
+            else:
+                result = await self._run(entry, trial, python, started, emit)
         except WorkerStartError as error:
-            result = replace(base, cause="runtime_unavailable", message=str(error))
+            result = _interrupted(base, str(error), full_disk=error.full_disk)
+        except OSError as error:
+            sentence = f"the board could not keep the trial's files: {error.strerror or error}"
+            result = _interrupted(base, sentence, full_disk=is_no_room(error))
         tags = result.tags
         if newly := throttled_since_boot(self._sysroot) - throttled:
             tags = (*tags, *(f"throttled:{name}" for name in sorted(newly)))
@@ -134,6 +138,11 @@ class TrialRun:
     def _note_running(self, entry: Entry, pid: int, started: float) -> None:
         running = Running(pid=pid, start_ticks=start_ticks(pid) or 0, boot_id=boot_id(), started=started)
         self._journal.set_running(entry.trial_id, running)
+
+
+def _interrupted(base: TrialResult, sentence: str, *, full_disk: bool) -> TrialResult:
+    cause = "disk_full" if full_disk else "interrupted"
+    return replace(base, outcome=TrialOutcome.INTERRUPTED, cause=cause, message=sentence)
 
 
 def _flush(path: Path) -> None:

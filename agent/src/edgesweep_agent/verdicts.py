@@ -12,7 +12,12 @@ from edgesweep_agent.findings import Findings
 from edgesweep_agent.oom import OomCount
 from edgesweep_agent.worker_process import Ending
 
-_MEASURED = (TrialOutcome.PASS, TrialOutcome.FALLBACK, TrialOutcome.FAILED)
+_LAST_WORDS = (TrialOutcome.PASS, TrialOutcome.FALLBACK, TrialOutcome.FAILED, TrialOutcome.INTERRUPTED)
+_NEED_A_CAUSE = (TrialOutcome.FAILED, TrialOutcome.INTERRUPTED)
+
+#: What somebody sends who wants it stopped. A service manager signals the agent and its worker together, and the worker
+#: may be the first to go: that says nothing about the model.
+_TOLD_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def judge(
@@ -47,6 +52,11 @@ def judge(
     return _failed(result, "worker_protocol", sentence, stderr)
 
 
+def was_told_to_stop(number: int) -> bool:
+    """Whether this signal is somebody's wish to end the process, and not a fault of the process."""
+    return number in _TOLD_TO_STOP
+
+
 def signal_name(number: int) -> str:
     """The name of a signal, such as SIGSEGV."""
     try:
@@ -59,7 +69,7 @@ def _last_word(result: TrialResult, ending: Ending, stderr: str) -> TrialResult:
     end = ending.end or {}
     outcome = from_json(TrialOutcome, end.get("outcome"))
     cause = str(end.get("cause") or "")
-    if outcome not in _MEASURED or (outcome is TrialOutcome.FAILED and not cause):
+    if outcome not in _LAST_WORDS or (outcome in _NEED_A_CAUSE and not cause):
         return _failed(
             result, "worker_protocol", f"the worker's last word is {end!r:.300}, which names no outcome", stderr
         )
@@ -78,6 +88,9 @@ def _by_signal(
     result: TrialResult, number: int, stderr: str, oom_before: OomCount | None, oom_after: OomCount | None
 ) -> TrialResult:
     name = signal_name(number)
+    if was_told_to_stop(number):
+        sentence = f"the worker was told to stop by {name} in stage {result.stage}"
+        return replace(result, outcome=TrialOutcome.INTERRUPTED, cause="interrupted", message=sentence, evidence=stderr)
     if number == signal.SIGKILL and oom_before and oom_after and oom_after.kills > oom_before.kills:
         counted = f"{oom_after.source} counts {oom_after.kills - oom_before.kills} memory kills more than before"
         sentence = f"the kernel killed the worker for memory in stage {result.stage}"

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgesweep_agent.durable import is_no_room
+
 #: Seconds that a worker may take to leave after its last word.
 EXIT_GRACE_S = 10.0
 
@@ -35,7 +37,21 @@ class Ending:
 
 
 class WorkerStartError(Exception):
-    """The interpreter could not be started at all."""
+    """There is no worker process, because the board refused one: no memory, no process, no descriptor, no disk.
+
+    Args:
+        sentence: What could not be done, and the system's own words.
+        full_disk: Whether it was for want of room on the disk.
+    """
+
+    def __init__(self, sentence: str, *, full_disk: bool = False) -> None:
+        self.full_disk = full_disk
+        super().__init__(sentence)
+
+    @classmethod
+    def of(cls, what: str, error: OSError) -> WorkerStartError:
+        """The refusal `error` of the system to start `what`."""
+        return cls(f"{what} could not be started: {error.strerror or error}", full_disk=is_no_room(error))
 
 
 def worker_environment(environ: dict[str, str]) -> dict[str, str]:
@@ -72,7 +88,10 @@ async def run_worker(
     Raises:
         WorkerStartError: there is no process.
     """
-    read_end, write_end = os.pipe()
+    try:
+        read_end, write_end = os.pipe()
+    except OSError as error:
+        raise WorkerStartError.of(command[0], error) from error
     try:
         with stderr_path.open("wb") as stderr:
             # Started by this thread itself, the main one: the worker's death signal follows the thread that started it.
@@ -92,7 +111,7 @@ async def run_worker(
             )
     except OSError as error:
         os.close(read_end)
-        raise WorkerStartError(f"{command[0]} could not be started: {error.strerror or error}") from error
+        raise WorkerStartError.of(command[0], error) from error
     except BaseException:
         os.close(read_end)
         raise

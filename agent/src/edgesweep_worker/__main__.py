@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if not process.die_with_parent(chosen.parent):
         return 1
+    process.die_when_told()
     process.send_stdout_to_stderr()
     # Before onnxruntime is imported: from 1.29 on it would send reports to its maker and write files for them.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -58,6 +58,8 @@ def load_references(files: Sequence[NamedFile]) -> dict[str, np.ndarray]:
             except ValueError:  # an empty array cannot be mapped
                 references[file.name] = np.load(file.path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk's words say nothing about the array
             raise TrialFailed(
                 "wrong_output", f"reference {file.name} is not a readable .npy array", str(error)
             ) from error

@@ -41,6 +41,8 @@ def load_inputs(files: Sequence[NamedFile]) -> dict[str, np.ndarray]:
         try:
             loaded = np.load(file.path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk's words say nothing about the array
             raise TrialFailed(
                 "shape_mismatch", f"input {file.name} is not a readable .npy array", str(error)
             ) from error

@@ -97,6 +97,12 @@ def scratch_folder(beside: str) -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="placement-", dir=os.path.dirname(os.path.abspath(beside)))
 
 
+def _need_room(folder: str) -> None:
+    """Raise the OSError of a disk that takes nothing more: a profile cut short there tells nothing of the model."""
+    with open(os.path.join(folder, "room"), "wb") as file:
+        file.write(bytes(1 << 16))
+
+
 def _operator(domain: str, name: str) -> str:
     return name if domain in {"", "ai.onnx"} else f"{domain}.{name}"
 
@@ -106,6 +112,7 @@ def _read_profile(path: str) -> tuple[tuple[tuple[str, str], ...], dict[str, flo
         with open(path, encoding="utf-8") as file:
             events = json.load(file)
     except (OSError, ValueError):
+        _need_room(os.path.dirname(path))
         return (), {}
     starts = [event["ts"] for event in events if event.get("cat") == "Session" and event.get("name") == "model_run"]
     since = max(starts, default=0)

@@ -26,6 +26,11 @@ def die_with_parent(parent: int | None) -> bool:
     return parent is None or os.getppid() == parent
 
 
+def die_when_told() -> None:
+    """Let SIGINT end this process as SIGTERM does: as an exception it could be taken for a failure of the model's."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def send_stdout_to_stderr() -> None:
     """Point descriptor 1 at descriptor 2: native libraries print, and what they print is evidence, not data."""
     os.dup2(2, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -19,6 +20,9 @@ _STEADY_RUNS = 9
 _STEADY_SECONDS = 2.0
 _STEADY_LEAST = 2
 
+#: The disk, the quota or the file takes no more bytes.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def run_trial(job: TrialJob, pipe: EventPipe) -> None:
     """Run the whole trial and write its end; every expected failure becomes an outcome."""
@@ -30,6 +34,13 @@ def run_trial(job: TrialJob, pipe: EventPipe) -> None:
     except MemoryError:
         evidence = traceback.format_exc()[-failure.EVIDENCE_LIMIT :]
         pipe.end_trial("failed", cause="oom", message="the worker could not get the memory it needs", evidence=evidence)
+    except BrokenPipeError:
+        raise  # the agent is gone
+    except OSError as error:
+        # The runtime's own errors have become failures before they get here: these are our files on the board's disk.
+        cause = "disk_full" if error.errno in _NO_ROOM else "interrupted"
+        evidence = traceback.format_exc()[-failure.EVIDENCE_LIMIT :]
+        pipe.end_trial("interrupted", cause=cause, message=f"the board's disk refused: {error}", evidence=evidence)
     else:
         pipe.end_trial(outcome, cause=cause, message=message)
 
@@ -210,6 +221,8 @@ class _Trial:
             watched = session.open_session(self.ort, self.job, options, self.chain)
             try:
                 found = placement.read_placement(self.ort, watched, self.arrays)
+            except OSError:
+                raise
             except Exception as error:
                 raise failure.run_failure(error) from error
             del watched

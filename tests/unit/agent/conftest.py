@@ -69,6 +69,10 @@ elif what == "short_samples":
     open(job["samples_path"], "wb").write(b"12345678")
     tell(event="facts", samples={{"warmup_count": 1, "measured_count": 1, "batch": 1, "stop_reason": "cap"}})
     tell(event="end", outcome="pass", stage="placement")
+elif what == "disk_full":
+    tell(event="end", outcome="interrupted", stage="measure", cause="disk_full", message="no room", evidence="")
+elif what == "interrupted":
+    tell(event="end", outcome="interrupted", stage="measure")
 elif what == "fail":
     tell(event="end", outcome="failed", stage="verify", cause="wrong_output", message="y differs", evidence="")
 else:

@@ -10,6 +10,7 @@ import pytest
 from edgesweep_agent.quiet import Quiet
 from edgesweep_agent.runtimes import Interpreter, RuntimeBook, discover, flavour_of
 from edgesweep_agent.worker_package import install_worker
+from edgesweep_agent.worker_process import WorkerStartError
 
 FAKE = """#!{python} -IS
 import json, os, sys
@@ -109,6 +110,31 @@ async def test_a_broken_runtime_says_why(tmp_path: Path, make: Make, end: str, f
     python, sentence = runtimes.interpreter(runtime.id)
     assert python is None
     assert "cannot be used" in sentence
+
+
+async def test_a_probe_that_was_told_to_stop_tells_nothing_and_is_made_again(tmp_path: Path, make: Make) -> None:
+    stop = tmp_path / "stop"
+    stop.touch()
+    make("a", end=f"os.path.exists({str(stop)!r}) and os.kill(os.getpid(), 15)\n" + SAY)
+    runtimes = book(tmp_path)
+    (broken,) = await runtimes.all()
+    assert "died of SIGTERM" in broken.fault
+    for runtime_id in (broken.id, "1.19.2"):
+        with pytest.raises(WorkerStartError, match="died of SIGTERM"):
+            runtimes.interpreter(runtime_id)
+    stop.unlink()
+    assert [runtime.id for runtime in await runtimes.all()] == ["1.19.2"]
+    assert runtimes.interpreter("1.19.2")[0]
+
+
+async def test_a_cache_that_cannot_be_written_is_no_harm(
+    tmp_path: Path, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    make("a")
+    (tmp_path / "state" / "runtimes.json.new").mkdir(parents=True, exist_ok=True)
+    runtimes = book(tmp_path)
+    assert [runtime.id for runtime in await runtimes.all()] == ["1.19.2"]
+    assert "are not remembered" in caplog.text
 
 
 async def test_what_is_no_python_is_broken_too(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from edgesweep_agent.faults import Fault
 from edgesweep_agent.journal import Journal, Running
+from edgesweep_agent.runtimes import Interpreter
 from edgesweep_agent.server import Agent
 from edgesweep_agent.settings import Settings
 from edgesweep_proto.blob import Blob, Manifest
@@ -95,6 +96,65 @@ async def test_a_death_by_signal_is_a_crash_that_names_it(agent: Agent, make_tri
     assert result.tags == ("one",)
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+async def test_a_worker_that_was_told_to_stop_says_nothing_about_the_model(
+    agent: Agent, make_trial: MakeTrial, name: str
+) -> None:
+    result = await run(agent, make_trial(f"signal:{name}"))
+    assert (result.outcome, result.cause, result.stage) == (TrialOutcome.INTERRUPTED, "interrupted", Stage.MEASURE)
+    assert f"told to stop by {name}" in result.message
+    assert result.signal == getattr(signal, name)
+    assert result.cold_start is not None
+
+
+async def test_a_board_without_room_says_nothing_about_the_model(agent: Agent, make_trial: MakeTrial) -> None:
+    result = await run(agent, make_trial("disk_full"))
+    assert (result.outcome, result.cause, result.message) == (TrialOutcome.INTERRUPTED, "disk_full", "no room")
+    assert result.samples is None
+
+
+async def test_a_worker_that_cannot_be_started_is_interrupted(
+    settings: Settings,
+    fake_python: Path,
+    make_trial: MakeTrial,
+    put_blob: Callable[[Agent, bytes], Blob],
+    build_model: Callable[..., bytes],
+    tmp_path: Path,
+) -> None:
+    """The interpreter goes after it was probed, at the moment when a worker shall be made of it."""
+    python = tmp_path / "python"
+    python.symlink_to(fake_python)
+    agent = Agent(replace(settings, runtimes=(Interpreter(str(python), "fake"),)))
+    put_blob(agent, build_model())
+    await agent.runtimes.all()
+    held = agent.quiet.worker()
+    number = lease(agent)
+    async with held:
+        await agent.supervisor.submit(make_trial(), number, "anna")
+        for _ in range(50):
+            await asyncio.sleep(0)
+        python.unlink()
+    await until(agent, make_trial().id, TrialState.FINISHED)
+    (entry,) = agent.journal.finished("anna")
+    result = agent.journal.result(entry)
+    assert (result.outcome, result.cause) == (TrialOutcome.INTERRUPTED, "interrupted")
+    assert "could not be started: No such file" in result.message
+    await agent.stop()
+
+
+async def test_a_blob_that_went_away_is_interrupted(agent: Agent, make_trial: MakeTrial) -> None:
+    trial = make_trial()
+    await agent.runtimes.all()
+    async with agent.quiet.worker():
+        await agent.supervisor.submit(trial, lease(agent), "anna")
+        agent.blobs.path(trial.artifact.model.sha256).unlink()
+    await until(agent, trial.id, TrialState.FINISHED)
+    (entry,) = agent.journal.finished("anna")
+    result = agent.journal.result(entry)
+    assert (result.outcome, result.cause) == (TrialOutcome.INTERRUPTED, "interrupted")
+    assert "could not keep the trial's files: No such file" in result.message
+
+
 @pytest.mark.parametrize(
     ("what", "cause", "sentence"),
     [
@@ -103,6 +163,7 @@ async def test_a_death_by_signal_is_a_crash_that_names_it(agent: Agent, make_tri
         ("bad_fact", "worker_protocol", "fact cold_start is malformed"),
         ("exit", "worker_protocol", "exit status 3"),
         ("no_outcome", "worker_protocol", "names no outcome"),
+        ("interrupted", "worker_protocol", "names no outcome"),
         ("short_samples", "worker_protocol", "2 samples and left 8 bytes"),
         ("fail", "wrong_output", "y differs"),
     ],

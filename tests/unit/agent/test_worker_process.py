@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from edgesweep_agent.worker_process import run_worker
+from edgesweep_agent.worker_process import WorkerStartError, run_worker
 
 TELLS_ITS_PARENT = """
 import json, os, sys
@@ -42,3 +43,29 @@ async def test_the_main_thread_itself_starts_a_worker(tmp_path: Path) -> None:
     seen: list[str] = []
     await run(tmp_path, on_start=lambda pid: seen.extend(set(CHILDREN.read_text().split()) & {str(pid)}))
     assert len(seen) == 1
+
+
+async def test_a_board_without_a_descriptor_left_starts_no_worker(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for left in range(6):
+        lowest = os.dup(0)
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + left, hard))
+        try:
+            with pytest.raises(WorkerStartError, match="could not be started: Too many open files") as refused:
+                await run(tmp_path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert not refused.value.full_disk
+    assert (await run(tmp_path)).end is not None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_what_a_full_disk_keeps_from_starting_says_so(tmp_path: Path) -> None:
+    error = None
+    try:
+        Path("/dev/full").write_bytes(b"x")
+    except OSError as refused:
+        error = refused
+    assert error is not None
+    assert WorkerStartError.of("python", error).full_disk

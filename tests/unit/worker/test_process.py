@@ -27,6 +27,16 @@ def test_a_killed_worker_keeps_the_facts_sent_so_far(workshop, bench):
     assert not bench.samples.exists()
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_worker_that_is_told_to_stop_dies_of_that_and_calls_it_no_failure(workshop, bench, name):
+    started = workshop.start(bench.good_job(protocol=ENDLESS))
+    started.read_until_stage("measure")
+    os.kill(started.process.pid, getattr(signal, name))
+    ended = started.finish()
+    assert ended.status == -getattr(signal, name)
+    assert ended.end is None
+
+
 def test_the_worker_dies_when_its_parent_dies(workshop, bench):
     # The parent starts the worker and waits; this test holds the reading end of the worker's pipe, which closes
     # only when the worker itself has ended.

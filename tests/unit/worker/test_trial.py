@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import os
+from pathlib import Path
 
 import pytest
 
@@ -340,3 +341,33 @@ def _shadow_onnxruntime(workshop, patch):
         "real = importlib.import_module('onnxruntime')\n"
         "sys.path.insert(0, own)\n" + patch
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_a_disk_without_room_for_the_samples_says_nothing_about_the_model(workshop, bench):
+    Path(str(bench.samples) + ".part").symlink_to("/dev/full")
+    ended = workshop.run(bench.good_job())
+    assert ended.verdict == ("interrupted", "measure", "disk_full")
+    assert "No space left" in ended.end["message"]
+    assert ended.facts["cold_start"]
+    assert "samples" not in ended.facts
+    assert ended.status == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_a_profile_cut_short_by_a_full_disk_is_told_from_one_without_nodes(tmp_path):
+    from edgesweep_worker import placement
+
+    profile = tmp_path / "profile.json"
+    profile.write_text('[{"cat": "Ses')
+    assert placement._read_profile(str(profile)) == ((), {})
+    (tmp_path / "room").unlink()
+    (tmp_path / "room").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        placement._read_profile(str(profile))
+
+
+def test_an_input_that_is_not_there_says_nothing_about_the_model(workshop, bench):
+    job = bench.good_job()
+    Path(job["inputs"][0]["path"]).unlink()
+    assert workshop.run(job).verdict == ("interrupted", "load", "interrupted")
