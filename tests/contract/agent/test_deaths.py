@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from edgesweep_proto.trial import Stage, TrialOutcome
 from edgesweep_proto.v1 import lease_pb2, trial_pb2
@@ -118,6 +120,26 @@ async def test_cursors_and_fencing_numbers_grow_over_restarts(start_agent: Start
         assert agent.stop() == 0
     for values in (cursors, numbers, events):
         assert values == sorted(set(values))
+
+
+async def test_an_agent_that_may_not_write_says_that_its_disk_is_full_and_goes_on_when_there_is_room(
+    start_agent: Start, connect: Connect, work: Any, refused: Callable[[Any], Any]
+) -> None:
+    """A limit on the size of files stands for the full disk: the system refuses the same writes."""
+    agent = start_agent()
+    client = connect(agent.address)
+    runtime = (await client.describe()).runtimes[0].id
+    number = await client.lease()
+    for content in work.contents:
+        await client.push(content, number)
+    trial = work.trial(runtime)
+    no_limit = resource.prlimit(agent.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(agent.pid, resource.RLIMIT_FSIZE, (0, no_limit[1]))
+    status, code, sentence = await refused(client.submit(trial, number))
+    assert (status, code) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "disk_full")
+    assert "no room" in sentence
+    resource.prlimit(agent.pid, resource.RLIMIT_FSIZE, no_limit)
+    assert (await client.run(trial, number))[1].outcome is TrialOutcome.PASS
 
 
 async def test_an_agent_in_a_small_memory_group_tells_oom_from_a_crash(
