@@ -103,11 +103,10 @@ def test_waiting_for_the_exports_is_no_trouble_but_waiting_for_a_lease_is(lines)
     ) == ["export [1/1] ok      m/v  cached", "device pi5 waiting: held by ci"]
 
 
-def test_the_end_counts_and_names_the_next_command(lines):
+def test_the_end_counts_and_leaves_the_next_command_to_the_caller(lines):
     lines(SweepStarted("r7", "nightly", {"pi5": 3}, 1))
     assert lines(SweepFinished("r7", {"failed": 1, "pass": 1}, 192.0, complete=False)) == [
         "stopped early after 3 min 12 s; 2 of 3 cells ended: 1 pass, 1 failed",
-        "Next: edgesweep run --resume r7",
     ]
     assert lines(SweepFinished("r7", {"pass": 3}, 5.0, complete=True)) == ["finished after 5.0 s; 3 cells: 3 pass"]
 

@@ -99,8 +99,6 @@ class PlainProgress:
         state = "finished" if event.complete else "stopped early"
         cells = units.plural(total, "cell") if ended == total else f"{ended} of {units.plural(total, 'cell')} ended"
         self._write(f"{state} after {units.duration(event.seconds)}; {cells}: {counts or 'none'}")
-        if not event.complete:
-            self._write(f"Next: {self.view.resume_command} {event.run_id}")
 
     def _write(self, text: str, *, fold: bool = True) -> None:
         line = " ".join(text.splitlines()).rstrip()

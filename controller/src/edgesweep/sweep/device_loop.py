@@ -263,7 +263,7 @@ class DeviceLoop:
         """Uploads what the device lacks for the trial, then submits it; takes the board's turn where it is shared."""
         if self._turn is not None:
             if self._turn.locked():
-                self._emit_state("waiting", "another agent on the same board measures")
+                self._emit_state("idle", "another agent on the same board measures")
             await self._turn.acquire()
         try:
             if wanted:
