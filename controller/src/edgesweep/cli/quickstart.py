@@ -32,8 +32,8 @@ def quickstart(
 ) -> int:
     """Sweep the built-in models on this very machine: CA, agent, exports, measurements, report.
 
-    The agent listens on a free loopback port and is the device `local` of the inventory while the quickstart runs; both
-    are gone at the end. A second call finds everything exported.
+    The agent listens on a free loopback port, is the device `local` of the inventory and is stopped at the end; a plan
+    that names `local` starts it again. A second call finds everything exported.
     """
     from edgesweep.cli.output import check_report_path, html_of, write_report
     from edgesweep.cli.sweeping import RunRequest, open_store, run_to_end
@@ -58,8 +58,7 @@ def quickstart(
     for line in (
         "edgesweep report latest -o md        the same as Markdown; json and csv too",
         "edgesweep model list                 the models you can name in a plan of your own",
-        "edgesweep pki issue NAME             a certificate for a board; its agent is started with it",
-        "edgesweep device add NAME HOST:PORT  that board into the inventory, for `edgesweep run PLAN`",
+        "edgesweep pki issue NAME             a certificate for a second board; see the README",
     ):
         click.echo(f"  {line}", err=True)
     return end.exit_code

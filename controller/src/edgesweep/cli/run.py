@@ -65,11 +65,12 @@ def run(
 
 def _dry_run(settings: Settings, request: RunRequest) -> int:
     from edgesweep.cli.interrupt import run_until_stopped
-    from edgesweep.cli.sweeping import prepared_run
+    from edgesweep.cli.sweeping import prepared_run, surroundings_of
     from edgesweep.home import find_home
 
     async def plan() -> Prepared:
-        async with prepared_run(find_home(), request) as (prepared, _):
+        home = find_home()
+        async with surroundings_of(home, request), prepared_run(home, request) as (prepared, _):
             return prepared
 
     prepared = run_until_stopped(plan())

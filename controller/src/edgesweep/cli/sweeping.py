@@ -48,9 +48,18 @@ class RunEnd:
 
 
 @contextlib.asynccontextmanager
-async def no_surroundings() -> AsyncIterator[None]:
-    """Nothing to start before a run and nothing to stop after it."""
-    yield
+async def surroundings_of(home: Home, request: RunRequest, resumed: RunView | None = None) -> AsyncIterator[None]:
+    """Starts the agent on this host for as long as the run lasts, if the run names its device."""
+    from edgesweep.fleet.inventory import load_inventory
+    from edgesweep.fleet.loopback import agent_on_this_host, wants_agent
+
+    names: set[str] = set()
+    if resumed is not None:
+        names = {record.name for record in resumed.devices}
+    elif request.loaded is not None:
+        names = {entry.name for entry in load_inventory(home.inventory).select(request.loaded.plan.devices)}
+    async with agent_on_this_host(home) if wants_agent(home, names) else contextlib.nullcontext():
+        yield
 
 
 def open_store(home: Home) -> Store:
@@ -64,11 +73,12 @@ def run_to_end(
     settings: Settings,
     home: Home,
     request: RunRequest,
-    surroundings: Callable[[], AbstractAsyncContextManager[None]] = no_surroundings,
+    surroundings: Callable[[], AbstractAsyncContextManager[None]] | None = None,
 ) -> RunEnd:
     """Runs, shows the result on stdout and judges it; on Ctrl-C says how to resume.
 
-    `surroundings` is entered before the devices are asked and left, whatever happens, when the run is over.
+    `surroundings` is entered before the devices are asked and left, whatever happens, when the run is over; by default
+    it is the agent on this host if the run names its device.
     """
     from edgesweep.sweep.history import previous_outcomes
     from edgesweep.sweep.run_verdict import judge_run
@@ -78,7 +88,7 @@ def run_to_end(
         started: list[str] = [resumed.run.id] if resumed else []
 
         async def sweep() -> tuple[str, tuple[str, ...]]:
-            async with surroundings():
+            async with surroundings() if surroundings else surroundings_of(home, request, resumed):
                 return await _sweep(settings, home, store, request, resumed, started)
 
         try:

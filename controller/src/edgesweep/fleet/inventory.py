@@ -36,7 +36,7 @@ class Inventory:
         """The devices that a plan or an option asks for, each once, in the order of the inventory.
 
         Args:
-            selector: `all`; a list of names or globs (`pi-*`); or, as one text, a name, a glob or a label selector
+            selector: `all` (but those on demand, whose agent runs only when they are named); a list of names or globs (`pi-*`); or, as one text, a name, a glob or a label selector
                 such as `arch=aarch64,site=lab1`, where a value may be a glob and all pairs must hold.
 
         Raises:
@@ -45,7 +45,7 @@ class Inventory:
         """
         if isinstance(selector, str):
             if selector == "all":
-                return self.devices
+                return tuple(entry for entry in self.devices if not entry.on_demand)
             if "=" in selector:
                 return self._by_labels(selector)
             selector = [part.strip() for part in selector.split(",") if part.strip()]

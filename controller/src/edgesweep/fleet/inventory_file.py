@@ -23,6 +23,9 @@ from edgesweep.fleet.names import name_fault
 
 VERSION = 1
 
+#: The label of a device whose agent Edgesweep starts itself.
+STARTED_BY = "started-by"
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceEntry:
@@ -32,6 +35,11 @@ class DeviceEntry:
     address: str
     labels: dict[str, str] = field(default_factory=dict)
     insecure: bool = False
+
+    @property
+    def on_demand(self) -> bool:
+        """Whether its agent is one of ours, started only while a command needs it (`fleet/loopback.py`)."""
+        return STARTED_BY in self.labels
 
 
 def entry_of(
