@@ -381,12 +381,6 @@ _ENTRIES = (
     _error(
         "store_newer", "the store was written by a newer Edgesweep", "install that version or newer", ExitCode.STORE
     ),
-    _error(
-        "interrupted_run",
-        "interrupted; everything finished so far is kept",
-        "edgesweep run --resume RUN",
-        ExitCode.INTERRUPTED,
-    ),
     _error("bug", "a bug in Edgesweep", "report it with the traceback that was saved", ExitCode.BUG, "INTERNAL"),
 )
 

@@ -80,6 +80,7 @@ def list_devices(settings: Settings, *, output: str) -> None:
 def show(settings: Settings, *, name: str, output: str) -> None:
     """Ask the device NAME what it is: facts, runtimes, providers that really run, sensors, who holds it."""
     from edgesweep_proto.codec import to_json
+    from edgesweep_proto.lease import Lease
 
     from edgesweep.cli.interrupt import run_until_stopped
     from edgesweep.fleet.client import DeviceClient
@@ -92,12 +93,12 @@ def show(settings: Settings, *, name: str, output: str) -> None:
     home = find_home()
     entry = load_inventory(home.inventory).get(name)
 
-    async def ask() -> Description:
+    async def ask() -> tuple[Description, tuple[Lease, ...]]:
         client: DeviceClient = client_opener(home)(entry)
         async with client:
-            return await client.describe()
+            return await client.describe(), await client.list_leases()
 
-    found = run_until_stopped(ask())
+    found, leases = run_until_stopped(ask())
     record = {
         "schema_version": 1,
         "name": entry.name,
@@ -107,8 +108,14 @@ def show(settings: Settings, *, name: str, output: str) -> None:
         "facts": to_json(found.device),
         "runtimes": to_json(found.runtimes),
         "reading": to_json(found.reading),
+        "leases": to_json(leases),
     }
     if output == "json":
         print_json(record)
     else:
-        settings.console().print(device_table(record))
+        console = settings.console()
+        console.print(device_table(record))
+        for lease in leases:
+            console.print(f"held by {lease.owner} for {lease.expires_in_s:.0f} s more, unless renewed")
+        if not leases:
+            console.print("held by nobody")
