@@ -198,6 +198,16 @@ class Client:
 
         return int((await self.artifacts.Upload(parts())).received_bytes)
 
+    async def announce(self, blob: Blob, number: int, offset: int = 0) -> None:
+        """Sends an upload's header alone and waits for the answer.
+
+        grpc.aio loses a refusal that comes while the client still writes, so that a test of a refusal must not write.
+        """
+        call = self.artifacts.Upload()
+        header = artifact_pb2.UploadHeader(blob=to_proto(blob), offset=offset, fencing_number=number)
+        await call.write(artifact_pb2.UploadRequest(header=header))
+        await call
+
     async def submit(self, trial: Trial, number: int) -> Any:
         return (await self.trials.Submit(trial_pb2.SubmitRequest(trial=to_proto(trial), fencing_number=number))).state
 

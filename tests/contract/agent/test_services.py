@@ -160,14 +160,14 @@ async def test_uploads_that_break_resume_and_lies_are_refused(client: Any, refus
     assert (status, code) == (grpc.StatusCode.OUT_OF_RANGE, "offset_mismatch")
     (missing,) = (await client.artifacts.FindMissing(artifact_pb2.FindMissingRequest(blobs=[to_proto(blob)]))).missing
     assert missing.offset == 700_000
-    assert (await refused(client.upload(blob, content, number, offset=5)))[1] == "offset_mismatch"
+    assert (await refused(client.announce(blob, number, offset=5)))[1] == "offset_mismatch"
     assert await client.upload(blob, content[700_000:], number, offset=700_000) == len(content) - 700_000
 
     status, code, _ = await refused(client.upload(Blob("b" * 64, 3), b"abc", number))
     assert (status, code) == (grpc.StatusCode.DATA_LOSS, "digest_mismatch")
-    status, code, _ = await refused(client.upload(Blob("../../etc/passwd", 3), b"abc", number))
+    status, code, _ = await refused(client.announce(Blob("../../etc/passwd", 3), number))
     assert (status, code) == (grpc.StatusCode.INVALID_ARGUMENT, "invalid_request")
-    status, code, _ = await refused(client.upload(Blob("c" * 64, 1 << 60), b"", number))
+    status, code, _ = await refused(client.announce(Blob("c" * 64, 1 << 60), number))
     assert code in ("invalid_request", "disk_full")
 
 
@@ -221,12 +221,12 @@ async def test_while_a_trial_measures_uploads_are_refused_and_removal_too(
     trial = work.long_trial(runtime)
     await client.submit(trial, number)
     await client.until(trial, trial_pb2.TRIAL_STATE_RUNNING, trial_pb2.STAGE_MEASURE)
-    status, code, _ = await refused(client.upload(Blob("d" * 64, 3), b"abc", number))
+    status, code, _ = await refused(client.announce(Blob("d" * 64, 3), number))
     assert (status, code) == (grpc.StatusCode.UNAVAILABLE, "busy_measuring")
     # What can never be taken in is told as that at once, and not put off.
-    status, code, _ = await refused(client.upload(Blob("../../etc/passwd", 3), b"abc", number))
+    status, code, _ = await refused(client.announce(Blob("../../etc/passwd", 3), number))
     assert (status, code) == (grpc.StatusCode.INVALID_ARGUMENT, "invalid_request")
-    assert (await refused(client.upload(Blob("e" * 64, 3), b"abc", number, offset=2)))[1] == "offset_mismatch"
+    assert (await refused(client.announce(Blob("e" * 64, 3), number, offset=2)))[1] == "offset_mismatch"
     remove = artifact_pb2.RemoveRequest(sha256=[blobs[0].sha256], fencing_number=number)
     assert (await refused(client.artifacts.Remove(remove)))[1] == "busy_measuring"
     cancelled = await client.trials.Cancel(trial_pb2.CancelRequest(trial_id=trial.id, fencing_number=number))
