@@ -11,7 +11,6 @@ from edgesweep.models.zoo import ZOO
 from edgesweep.plan.cell import Cell, Shape, Skip, Variant
 from edgesweep.plan.expand import SKIPPED_SHAPE, STATIC_SHAPE, UNHELD_SHAPE, DeviceChoice, Expansion, expand
 from edgesweep.plan.load import LoadedPlan, quickstart_text
-from edgesweep.plan.selection import select
 from edgesweep.plan.sources import sources_of
 from edgesweep_proto.device import Runtime
 
@@ -304,16 +303,6 @@ def test_an_entry_counts_on_its_last_day_and_not_after(read: Read, board: Device
         "exclude[0] ended on 2027-01-31 and no longer counts",
         "known_failures[0] ended on 2027-01-31 and no longer counts",
     )
-
-
-def test_narrowing_keeps_only_the_jobs_and_shapes_that_the_cells_need(read: Read, board: DeviceChoice) -> None:
-    loaded = read(TROUBLE + "shapes: [example, {batch: 4}]\nknown_failures: [{opset: 13}]\n")
-    found = expanded(loaded, board)
-    narrow = found.narrowed(select(found.cells, "dynamo and batch4"))
-    assert [job[1].slug for job in narrow.jobs] == ["dynamo-opset13-batch-fp32", "dynamo-opset17-batch-fp32"]
-    assert {job[2] for job in narrow.jobs} == {(Shape((("batch", 4),)),)}
-    assert list(narrow.known) == [narrow.cells[0].name]
-    assert found.narrowed(found.cells) == found
 
 
 def test_no_devices_no_cells(read: Read) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import product
@@ -40,14 +40,6 @@ class Expansion:
     unplanned: dict[str, int]
     known: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-    def narrowed(self, cells: Collection[Cell]) -> Expansion:
-        """The same with only `cells`, and only the jobs and shapes that they need."""
-        names = {cell.name for cell in cells}
-        kept = tuple(cell for cell in self.cells if cell.name in names)
-        sources = {source.name: source for source, _, _ in self.jobs}
-        known = {name: reason for name, reason in self.known.items() if name in names}
-        return replace(self, cells=kept, jobs=_jobs(kept, sources), known=known)
 
 
 @dataclass(frozen=True, slots=True)

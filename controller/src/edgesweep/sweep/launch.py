@@ -31,7 +31,7 @@ from edgesweep.home import Home
 from edgesweep.models.source import ModelFacts, ModelSource
 from edgesweep.plan.cell import Cell
 from edgesweep.plan.expand import DeviceChoice, expand
-from edgesweep.plan.load import LoadedPlan, plan_from_json
+from edgesweep.plan.load import LoadedPlan, plan_from_json, plan_to_json
 from edgesweep.plan.preset import preset_of
 from edgesweep.plan.schema import PlanFile
 from edgesweep.plan.selection import select
@@ -215,7 +215,7 @@ def new_run(loaded: LoadedPlan) -> RunRecord:
         name=loaded.plan.name,
         plan_digest=loaded.digest,
         plan_text=loaded.text,
-        plan=loaded.plan.model_dump(mode="json", by_alias=True),
+        plan=plan_to_json(loaded.plan),
         base_dir=str(loaded.base_dir),
         started=now,
         controller_version=edgesweep.__version__,
