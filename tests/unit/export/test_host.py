@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edgesweep.errors import CATALOGUE, EdgesweepError, ExitCode, is_repeatable
-from edgesweep.export.classify import classify
-from edgesweep.export.host import host_trouble, is_out_of_memory
-from edgesweep.export.proof import Case, prove
+from edgesweep.export.failures.classify import classify
+from edgesweep.export.failures.host import host_trouble, is_out_of_memory
+from edgesweep.export.proof.prove import Case, prove
 from edgesweep.export.service import ExportService
 from edgesweep_proto.trial import Stage, Tolerance
 from onnx import TensorProto, helper
@@ -77,7 +77,7 @@ async def test_a_limit_on_files_is_the_host_s_trouble(lab, make_job, tmp_path):
 
 
 async def test_a_worker_that_does_not_start_in_time(lab, make_job, tmp_path, monkeypatch):
-    monkeypatch.setattr("edgesweep.export.pool._IMPORT_TIMEOUT_S", 1e-3)
+    monkeypatch.setattr("edgesweep.export.workers.slot._IMPORT_TIMEOUT_S", 1e-3)
     async with ExportService(tmp_path, slots=1) as service:
         (result,) = await results_of(service, [make_job(lab("linear"), "torchscript", 17, "static")])
         with pytest.raises(EdgesweepError, match="did not start in time") as caught:
@@ -142,7 +142,7 @@ def test_what_the_system_says_is_told_from_what_a_model_raises(tmp_path):
 def test_enomem_is_the_host_s_unless_the_export_had_a_limit():
     code = """
 import errno, resource
-from edgesweep.export.classify import classify
+from edgesweep.export.failures.classify import classify
 error = OSError(errno.ENOMEM, "Cannot allocate memory")
 assert classify(error, "dynamo", 18).cause == "export_host_trouble"
 resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from edgesweep.export.blobs import Blobs
-from edgesweep.export.cache import ExportCache
-from edgesweep.export.onnx_source import take_file
-from edgesweep.export.pipeline import Bench
+from edgesweep.export.artifacts.blobs import Blobs
+from edgesweep.export.artifacts.cache import ExportCache
+from edgesweep.export.onnx_files.source import take_file
 from edgesweep.export.result import ExportResult
+from edgesweep.export.workers.pipeline import Bench
 from edgesweep.models.source import ModelSource, SourceKind
 from edgesweep.plan.cell import Shape, Variant
 from onnx import TensorProto, helper, numpy_helper
@@ -145,7 +145,7 @@ def test_a_pass_that_the_host_could_not_prove_is_not_kept(host, tmp_path, monkey
     patient = host.bench
     with monkeypatch.context() as patch:
         if how == "killed":
-            patch.setattr("edgesweep.export.proof.sys.executable", runtime_that(tmp_path, "KILL"))
+            patch.setattr("edgesweep.export.proof.prove.sys.executable", runtime_that(tmp_path, "KILL"))
         else:
             host.bench = replace(patient, proof_timeout_s=1e-3)
         unproven = host.take(path)
@@ -162,7 +162,7 @@ def test_a_pass_that_the_host_could_not_prove_is_not_kept(host, tmp_path, monkey
 def test_a_proof_that_was_stopped_from_outside_says_nothing_about_the_file(host, tmp_path, monkeypatch):
     path = save(tmp_path / "m.onnx")
     with monkeypatch.context() as patch:
-        patch.setattr("edgesweep.export.proof.sys.executable", runtime_that(tmp_path, "TERM"))
+        patch.setattr("edgesweep.export.proof.prove.sys.executable", runtime_that(tmp_path, "TERM"))
         stopped = host.take(path)
     assert (stopped.cause, "SIGTERM" in stopped.message) == ("export_host_trouble", True)
     again = host.take(path)
@@ -170,7 +170,7 @@ def test_a_proof_that_was_stopped_from_outside_says_nothing_about_the_file(host,
 
 
 def test_references_too_large_for_a_board_are_noted_and_kept(host, tmp_path, monkeypatch):
-    monkeypatch.setattr("edgesweep.export.payloads.REFERENCES_MAX_BYTES", 8)
+    monkeypatch.setattr("edgesweep.export.proof.payloads.REFERENCES_MAX_BYTES", 8)
     path = save(tmp_path / "m.onnx")
     payload = host.take(path).payloads["example"]
     assert payload.references == ()

@@ -8,14 +8,14 @@ import onnx
 import pytest
 from edgesweep.errors import CATALOGUE, EdgesweepError
 from edgesweep.export import axes
-from edgesweep.export.blobs import Blobs
-from edgesweep.export.canonical import canonicalise, graph_hash_of
-from edgesweep.export.check import check_graph, check_opset
-from edgesweep.export.classify import classify
+from edgesweep.export.artifacts.blobs import Blobs
+from edgesweep.export.artifacts.canonical import canonicalise, graph_hash_of
+from edgesweep.export.artifacts.facts import facts_of
 from edgesweep.export.exporters import NAMES, exporter_named
-from edgesweep.export.facts import facts_of
+from edgesweep.export.failures.classify import classify
+from edgesweep.export.proof.check import check_graph, check_opset
+from edgesweep.export.proof.tolerance import compare, tolerance_for
 from edgesweep.export.schedule import ExportJob, Schedule
-from edgesweep.export.tolerance import compare, tolerance_for
 from edgesweep.models.source import ModelSource, SourceKind
 from edgesweep.plan.cell import Shape, Variant
 from edgesweep_proto.blob import Blob
@@ -298,7 +298,7 @@ def test_slots_begin_with_different_models_and_share_the_last_profile():
 
 
 def test_dropping_a_model_takes_only_what_is_not_handed_out():
-    from edgesweep.export.digest import source_key
+    from edgesweep.export.artifacts.digest import source_key
 
     schedule = Schedule([*jobs_of("a", "dynamo", 3), *jobs_of("b", "dynamo", 1)])
     first = schedule.next(0)

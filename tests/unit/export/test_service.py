@@ -20,7 +20,7 @@ def workers() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children(recursive=True):
         try:
-            if "edgesweep.export.worker" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
+            if "edgesweep.export.workers.main" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
                 found.append(child)
         except psutil.NoSuchProcess:
             continue
@@ -209,8 +209,8 @@ def test_the_controller_never_imports_torch():
 
 
 def test_a_cache_entry_that_is_no_json_is_ignored(tmp_path):
-    from edgesweep.export.blobs import Blobs
-    from edgesweep.export.cache import ExportCache
+    from edgesweep.export.artifacts.blobs import Blobs
+    from edgesweep.export.artifacts.cache import ExportCache
 
     cache = ExportCache(tmp_path, Blobs(tmp_path / "blobs"))
     key = "ab" * 32

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from edgesweep.export.digest import source_key
+from edgesweep.export.artifacts.digest import source_key
 from edgesweep.models.source import ModelSource
 from edgesweep.plan.cell import Shape, Variant
 

@@ -13,15 +13,15 @@ from edgesweep_proto.codec import from_json, to_json
 from edgesweep_proto.trial import Stage
 
 from edgesweep.errors import CATALOGUE, EdgesweepError
-from edgesweep.export.blobs import Blobs
-from edgesweep.export.digest import source_key
-from edgesweep.export.failure import Failure
-from edgesweep.export.host import STOP_SIGNALS, failure_of_host, file_failure
-from edgesweep.export.layout import Layout
-from edgesweep.export.pool import Limits, Slot, WorkerDiedError, WorkerTimeoutError
+from edgesweep.export.artifacts.blobs import Blobs
+from edgesweep.export.artifacts.digest import source_key
+from edgesweep.export.artifacts.layout import Layout
+from edgesweep.export.failures.failure import Failure
+from edgesweep.export.failures.host import STOP_SIGNALS, failure_of_host, file_failure
+from edgesweep.export.proof.tolerance import tolerance_for
 from edgesweep.export.result import ExportResult
 from edgesweep.export.schedule import ExportJob, Schedule
-from edgesweep.export.tolerance import tolerance_for
+from edgesweep.export.workers.slot import Limits, Slot, WorkerDiedError, WorkerTimeoutError
 from edgesweep.models.source import ModelFacts, ModelSource
 from edgesweep.plan.cell import Variant
 

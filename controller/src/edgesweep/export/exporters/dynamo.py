@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgesweep.export.arguments import call_of, specification_of
 from edgesweep.export.exporters import Request
-from edgesweep.export.host import host_trouble
+from edgesweep.export.failures.host import host_trouble
 
 if TYPE_CHECKING:
     import torch

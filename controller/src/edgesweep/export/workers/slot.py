@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgesweep.export.layout import Layout
+from edgesweep.export.artifacts.layout import Layout
 
 #: How much of a worker's stderr is kept as evidence.
 _TAIL_BYTES = 64 << 10
@@ -200,7 +200,7 @@ class Slot:
             ours.close()
             theirs.close()
             raise
-        command = [sys.executable, "-P", "-m", "edgesweep.export.worker"]
+        command = [sys.executable, "-P", "-m", "edgesweep.export.workers.main"]
         command += ["--fd", str(theirs.fileno()), "--parent", str(os.getpid())]
         command += ["--root", str(self._layout.root), "--scratch", str(scratch)]
         command += ["--proof-timeout", str(self._limits.timeout_s), "--threads", str(self._limits.threads)]

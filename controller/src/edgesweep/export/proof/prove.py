@@ -15,9 +15,9 @@ from typing import Any
 from edgesweep_proto.codec import to_json
 from edgesweep_proto.trial import Numerics, Stage, Tolerance
 
-from edgesweep.export.classify import shorten
-from edgesweep.export.failure import Failure
-from edgesweep.export.host import DETAIL_MAX_CHARS, STOP_SIGNALS, failure_of_host, tells_of_host
+from edgesweep.export.failures.classify import shorten
+from edgesweep.export.failures.failure import Failure
+from edgesweep.export.failures.host import DETAIL_MAX_CHARS, STOP_SIGNALS, failure_of_host, tells_of_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _as_job(case: Case) -> dict[str, Any]:
 
 def _ask(job: dict[str, Any], timeout_s: float) -> dict[str, Any] | Failure:
     """The process's answer, or why there is none."""
-    command = [sys.executable, "-I", "-m", "edgesweep.export.prove_process", str(os.getpid())]
+    command = [sys.executable, "-I", "-m", "edgesweep.export.proof.process", str(os.getpid())]
     environment = os.environ | {"ORT_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
         done = subprocess.run(

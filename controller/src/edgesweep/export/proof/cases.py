@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from edgesweep.errors import EdgesweepError
 from edgesweep.export.arguments import replace_tensors, run_module
 from edgesweep.export.axes import proof_sizes, slug_of, trace_sizes
-from edgesweep.export.classify import shorten
-from edgesweep.export.host import host_trouble
-from edgesweep.export.proof import Case
+from edgesweep.export.failures.classify import shorten
+from edgesweep.export.failures.host import host_trouble
+from edgesweep.export.proof.prove import Case
 from edgesweep.models.inputs import example_of, example_sizes, inputs_at, tensors_in
 from edgesweep.models.model import Model
 from edgesweep.plan.cell import Shape

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from edgesweep.export.digest import digest_json
+from edgesweep.export.artifacts.digest import digest_json
 from edgesweep.models.inputs import example_of, tensors_in
 from edgesweep.models.model import Model
 from edgesweep.models.source import ModelSource
@@ -123,7 +123,7 @@ def _installed() -> tuple[Path, ...]:
     folders = [*site.getsitepackages(), site.getusersitepackages()]
     folders += [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     # Edgesweep's own code is part of the key already, wherever it lies.
-    return (*(Path(folder) for folder in folders if folder), Path(__file__).parent.parent)
+    return (*(Path(folder) for folder in folders if folder), Path(__file__).parent.parent.parent)
 
 
 _INSTALLED = _installed()

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from edgesweep_proto.blob import Tensor
 
-from edgesweep.export.blobs import Blobs
-from edgesweep.export.facts import Declared, Facts
-from edgesweep.export.proof import Case
+from edgesweep.export.artifacts.blobs import Blobs
+from edgesweep.export.artifacts.facts import Declared, Facts
+from edgesweep.export.proof.prove import Case
 from edgesweep.export.result import Payload
 from edgesweep.plan.cell import Shape
 

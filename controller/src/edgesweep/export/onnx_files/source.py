@@ -19,20 +19,27 @@ from edgesweep_proto.codec import to_json
 from edgesweep_proto.trial import Stage
 
 from edgesweep.errors import CATALOGUE
-from edgesweep.export.blobs import Blobs, digest_of
-from edgesweep.export.cache import ExportCache, environment
-from edgesweep.export.canonical import external_name, graph_hash_of, is_external, location_of, point_to, tensors_in
-from edgesweep.export.check import check_graph
-from edgesweep.export.digest import digest_json, source_key
-from edgesweep.export.facts import Declared, Facts, facts_of
-from edgesweep.export.failure import Failure
-from edgesweep.export.host import host_trouble
-from edgesweep.export.onnx_inputs import UnusableInputError, case_for
-from edgesweep.export.payloads import payload_of
-from edgesweep.export.pipeline import Bench, failed, produced_of
-from edgesweep.export.proof import Case, Proof, prove
+from edgesweep.export.artifacts.blobs import Blobs, digest_of
+from edgesweep.export.artifacts.cache import ExportCache, environment
+from edgesweep.export.artifacts.canonical import (
+    external_name,
+    graph_hash_of,
+    is_external,
+    location_of,
+    point_to,
+    tensors_in,
+)
+from edgesweep.export.artifacts.digest import digest_json, source_key
+from edgesweep.export.artifacts.facts import Declared, Facts, facts_of
+from edgesweep.export.failures.failure import Failure
+from edgesweep.export.failures.host import host_trouble
+from edgesweep.export.onnx_files.inputs import UnusableInputError, case_for
+from edgesweep.export.proof.check import check_graph
+from edgesweep.export.proof.payloads import payload_of
+from edgesweep.export.proof.prove import Case, Proof, prove
+from edgesweep.export.proof.tolerance import tolerance_for
 from edgesweep.export.result import ExportResult, Payload
-from edgesweep.export.tolerance import tolerance_for
+from edgesweep.export.workers.pipeline import Bench, failed, produced_of
 from edgesweep.models.source import ModelSource
 from edgesweep.plan.cell import Shape, Variant
 

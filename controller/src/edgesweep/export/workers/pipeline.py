@@ -11,19 +11,19 @@ from pathlib import Path
 from edgesweep_proto.blob import Manifest
 from edgesweep_proto.trial import Stage
 
+from edgesweep.export.artifacts.blobs import Blobs, write_whole
+from edgesweep.export.artifacts.canonical import Canonical, canonicalise, external_name
+from edgesweep.export.artifacts.facts import Facts, facts_of
 from edgesweep.export.axes import slug_of
-from edgesweep.export.blobs import Blobs, write_whole
-from edgesweep.export.canonical import Canonical, canonicalise, external_name
-from edgesweep.export.cases import Cases
-from edgesweep.export.check import check_dimensions, check_graph, check_opset
-from edgesweep.export.classify import classify, shorten
 from edgesweep.export.exporters import Tracing
-from edgesweep.export.facts import Facts, facts_of
-from edgesweep.export.failure import Failure
-from edgesweep.export.payloads import missing_input, payload_of
-from edgesweep.export.proof import prove
+from edgesweep.export.failures.classify import classify, shorten
+from edgesweep.export.failures.failure import Failure
+from edgesweep.export.proof.cases import Cases
+from edgesweep.export.proof.check import check_dimensions, check_graph, check_opset
+from edgesweep.export.proof.payloads import missing_input, payload_of
+from edgesweep.export.proof.prove import prove
+from edgesweep.export.proof.tolerance import tolerance_for
 from edgesweep.export.result import ExportResult, Payload, Produced
-from edgesweep.export.tolerance import tolerance_for
 from edgesweep.plan.cell import Shape, Variant
 
 

@@ -7,8 +7,8 @@ import traceback
 
 from edgesweep_proto.trial import Stage
 
-from edgesweep.export.failure import Failure
-from edgesweep.export.host import DETAIL_MAX_CHARS, causes_of, host_failure, is_out_of_memory
+from edgesweep.export.failures.failure import Failure
+from edgesweep.export.failures.host import DETAIL_MAX_CHARS, causes_of, host_failure, is_out_of_memory
 
 _MESSAGE_MAX_CHARS = 300
 

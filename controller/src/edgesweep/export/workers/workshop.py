@@ -15,17 +15,17 @@ from edgesweep_proto.codec import to_json
 from edgesweep_proto.trial import Stage
 
 from edgesweep.errors import EdgesweepError
+from edgesweep.export.artifacts.cache import ExportCache, environment
+from edgesweep.export.artifacts.digest import digest_json, source_key
+from edgesweep.export.artifacts.identity import identity_of
 from edgesweep.export.axes import dimensions_of
-from edgesweep.export.cache import ExportCache, environment
-from edgesweep.export.cases import Cases, ModelRefusesError, build_cases
-from edgesweep.export.classify import shorten
-from edgesweep.export.digest import digest_json, source_key
 from edgesweep.export.exporters import NAMES, Request, Tracing, exporter_named
-from edgesweep.export.failure import Failure
-from edgesweep.export.host import DETAIL_MAX_CHARS
-from edgesweep.export.identity import identity_of
-from edgesweep.export.pipeline import Bench, Task, export_variant, failed
+from edgesweep.export.failures.classify import shorten
+from edgesweep.export.failures.failure import Failure
+from edgesweep.export.failures.host import DETAIL_MAX_CHARS
+from edgesweep.export.proof.cases import Cases, ModelRefusesError, build_cases
 from edgesweep.export.result import ExportResult
+from edgesweep.export.workers.pipeline import Bench, Task, export_variant, failed
 from edgesweep.models.inputs import example_sizes, inputs_at, tensors_in
 from edgesweep.models.model import Model
 from edgesweep.models.source import ModelSource

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any
 
-from edgesweep.export.orphan import die_with_parent
+from edgesweep.export.workers.orphan import die_with_parent
 
 
 def prove(job: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _hold(
     import numpy as np
     from edgesweep_proto.trial import Tolerance
 
-    from edgesweep.export.tolerance import compare
+    from edgesweep.export.proof.tolerance import compare
 
     references = case["references"]
     if len(references) != len(outputs):

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesweep.export.facts import Declared, Facts
-from edgesweep.export.host import host_trouble
-from edgesweep.export.proof import Case
+from edgesweep.export.artifacts.facts import Declared, Facts
+from edgesweep.export.failures.host import host_trouble
+from edgesweep.export.proof.prove import Case
 from edgesweep.models.source import ModelSource
 from edgesweep.plan.cell import Shape
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from edgesweep_proto.trial import Stage
 
-from edgesweep.export.facts import Facts, nodes_in, opset_of
-from edgesweep.export.failure import Failure
-from edgesweep.export.host import host_trouble
+from edgesweep.export.artifacts.facts import Facts, nodes_in, opset_of
+from edgesweep.export.failures.failure import Failure
+from edgesweep.export.failures.host import host_trouble
 
 if TYPE_CHECKING:
     import onnx

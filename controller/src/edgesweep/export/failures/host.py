@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from edgesweep_proto.trial import Stage
 
-from edgesweep.export.failure import Failure
+from edgesweep.export.failures.failure import Failure
 
 #: The last part of a traceback that a failure keeps; a graph dump of megabytes helps nobody.
 DETAIL_MAX_CHARS = 20_000

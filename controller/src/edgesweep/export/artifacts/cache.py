@@ -20,7 +20,7 @@ from edgesweep_proto.codec import from_json, to_json
 
 from edgesweep import __version__
 from edgesweep.errors import is_repeatable
-from edgesweep.export.blobs import Blobs, write_whole
+from edgesweep.export.artifacts.blobs import Blobs, write_whole
 from edgesweep.export.result import ExportResult
 
 #: Raised when an entry's form changes; entries of another form are not read.
@@ -42,7 +42,7 @@ def environment() -> Mapping[str, str]:
 @functools.cache
 def _own_code() -> str:
     """A digest of the code that exports: a mended exporter must not answer from yesterday's entries."""
-    here = Path(__file__).parent
+    here = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for folder in (here, here.parent / "models"):
         for path in sorted(folder.rglob("*.py")):

@@ -21,15 +21,15 @@ from edgesweep_proto.codec import from_json, to_json
 from edgesweep_proto.trial import Stage
 
 from edgesweep.errors import EdgesweepError
-from edgesweep.export.blobs import Blobs
-from edgesweep.export.cache import ExportCache
-from edgesweep.export.classify import shorten
-from edgesweep.export.failure import Failure
-from edgesweep.export.host import DETAIL_MAX_CHARS, file_failure, host_failure, host_trouble, is_out_of_memory
-from edgesweep.export.layout import Layout
-from edgesweep.export.orphan import die_with_parent
-from edgesweep.export.pipeline import Bench, failed
+from edgesweep.export.artifacts.blobs import Blobs
+from edgesweep.export.artifacts.cache import ExportCache
+from edgesweep.export.artifacts.layout import Layout
+from edgesweep.export.failures.classify import shorten
+from edgesweep.export.failures.failure import Failure
+from edgesweep.export.failures.host import DETAIL_MAX_CHARS, file_failure, host_failure, host_trouble, is_out_of_memory
 from edgesweep.export.result import ExportResult
+from edgesweep.export.workers.orphan import die_with_parent
+from edgesweep.export.workers.pipeline import Bench, failed
 from edgesweep.models.source import ModelSource, SourceKind
 from edgesweep.plan.cell import Shape, Variant
 
@@ -51,7 +51,7 @@ class _Worker:
     """Serves one request after the other."""
 
     def __init__(self, bench: Bench, cache: ExportCache, send: Callable[[dict[str, Any]], None]) -> None:
-        from edgesweep.export.warm import Workshop
+        from edgesweep.export.workers.workshop import Workshop
 
         self._bench = bench
         self._cache = cache
@@ -99,7 +99,7 @@ class _Worker:
 
     def _result(self, source: ModelSource, variant: Variant, shapes: tuple[Shape, ...]) -> ExportResult:
         if source.kind is SourceKind.ONNX:
-            from edgesweep.export.onnx_source import take_file
+            from edgesweep.export.onnx_files.source import take_file
 
             self._send({"step": "export"})
             return take_file(source, variant, shapes, self._bench, self._cache)

@@ -1,0 +1,1 @@
+"""Ready `.onnx` files: taken as they are, checked, and given inputs and references of their own."""
