@@ -143,7 +143,37 @@ _ENTRIES = (
         "install a newer onnxruntime on the host",
         repeatable=False,
     ),
+    _cause(
+        "ir_not_lowerable",
+        "the artifact uses what no IR version under the cap has",
+        "raise ir_version in the plan, or ask for a lower opset or another precision",
+    ),
+    _cause(
+        "optimiser_failed",
+        "the optimiser could not rewrite the exported graph",
+        "leave this optimiser out for the model; its own words are in the detail",
+    ),
+    _cause(
+        "precision_unsupported",
+        "the model cannot be converted to this precision",
+        "use another precision; the converter's own words are in the detail",
+    ),
+    _cause(
+        "precision_lost",
+        "the fp32 artifact is right, and the conversion to this precision moved its outputs beyond the tolerance",
+        "use another precision, or keep the offending part of the model in fp32",
+    ),
     # Causes of outcomes: skipped
+    _cause(
+        "package_missing",
+        "the model needs a package that is not installed",
+        "install the extra that the message names",
+    ),
+    _cause(
+        "predicted_failure",
+        "the runtime's own limits say that it cannot load the artifact",
+        "see `prediction` for the limit and the cell that proved it; `skip: nothing` in the plan tries every cell",
+    ),
     _cause(
         "no_such_dimension",
         "the axes profile names a dimension that the model does not declare",

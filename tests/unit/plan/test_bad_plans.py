@@ -197,7 +197,7 @@ def test_a_model_that_is_not_right(read: Read, models: str, message: str) -> Non
             "zzz: 1",
             (
                 "plan.yaml:3:1: unknown key 'zzz'; offered: version, name, models, export, devices, runtimes, providers, "
-                "shapes, session, measure, fallback, exclude, known_failures, fail_on"
+                "shapes, session, measure, fallback, skip, exclude, known_failures, fail_on"
             ),
         ),
         ("export: [1]", "plan.yaml:3:9: export: expected a mapping, found a list"),
@@ -230,23 +230,20 @@ def test_a_model_that_is_not_right(read: Read, models: str, message: str) -> Non
         ),
         ("export: {opsets: []}", "plan.yaml:3:18: export.opsets: it needs at least one entry"),
         (
-            "export: {precisions: [fp32, fp16]}",
-            "plan.yaml:3:29: export.precisions[1]: precision fp16 is for a later version of Edgesweep; this one offers fp32",
-        ),
-        (
-            "export: {precisions: int8-static}",
-            (
-                "plan.yaml:3:22: export.precisions: precision int8-static is for a later version of Edgesweep; "
-                "this one offers fp32"
-            ),
-        ),
-        (
             "export: {precisions: [fp33]}",
             "plan.yaml:3:23: export.precisions[0]: unknown precision 'fp33', did you mean 'fp32'?",
         ),
         (
+            "export: {ir_version: 2}",
+            "plan.yaml:3:22: export.ir_version: an IR version is asis or a number from 3 to 13, not the number 2",
+        ),
+        (
+            "export: {executor: dask}",
+            "plan.yaml:3:9: export: executor: dask needs the scheduler's address, such as address: tcp://host:8786",
+        ),
+        (
             "export: {exporters: [dynmo]}",
-            "plan.yaml:3:22: export.exporters[0]: unknown word 'dynmo', did you mean 'dynamo'?",
+            "plan.yaml:3:22: export.exporters[0]: unknown exporter 'dynmo', did you mean 'dynamo'?",
         ),
         (
             "export: {axes: [batch + height]}",

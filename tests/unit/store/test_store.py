@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from edgesweep.errors import EdgesweepError
-from edgesweep.export.result import ExportResult, Payload, Produced
+from edgesweep.export.result import ExportResult, Payload, Produced, SizeProof
 from edgesweep.plan.cell import Skip
 from edgesweep.stats.summary import summarise
 from edgesweep.store.records import CellEnd, DeviceRecord, Outcome, RunState, Verdict
@@ -39,7 +39,7 @@ def export_of(cell, **changes):
         produced=Produced(17, 10, {"x": ("batch",)}, digest, "ef" * 32, 10, 3, ("",)),
         payloads={"batch4": Payload((("batch", 4),), (), (), items=4)},
         numerics=Numerics(float("inf"), 0.5, 1, "y[0]"),
-        sizes_tried=("batch=2",),
+        proof=(SizeProof("batch=2"),),
         seconds=1.25,
     )
     return replace(passed, **changes)

@@ -14,7 +14,9 @@ from edgesweep.plan.cell import Variant
 class Produced:
     """Facts read back from the artifact, never from the request.
 
-    `dynamic` holds, per input, the dimension names that were *proven* by running other sizes.
+    `dynamic` holds, per input, the dimension names that were *proven* by running other sizes; `declared` the shape that
+    the file itself claims, sizes and names as text (`?` for none). `operators` are the distinct operators, `Gemm` or
+    `com.microsoft.FusedGelu`; `types` the distinct element types of values and weights, by numpy's name.
     """
 
     opset: int
@@ -25,6 +27,9 @@ class Produced:
     size_bytes: int
     nodes: int
     domains: tuple[str, ...] = ()
+    operators: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    declared: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +47,32 @@ class Payload:
 
 
 @dataclass(frozen=True, slots=True)
+class SizeProof:
+    """What the host's runtime did at one size, held against torch.
+
+    `label` is the shape's slug, or says which other values were tried; `refused` and `wrong` are the words for what went
+    wrong, empty when it agreed. Errors are the largest over all outputs; `offender` is the first output that is off.
+    """
+
+    label: str
+    refused: str = ""
+    wrong: str = ""
+    offender: str = ""
+    max_absolute_error: float = 0.0
+    max_relative_error: float = 0.0
+
+    @property
+    def agreed(self) -> bool:
+        """Whether the outputs were torch's, within the tolerance."""
+        return not self.refused and not self.wrong
+
+
+@dataclass(frozen=True, slots=True)
 class ExportResult:
     """How one variant ended. `cause` is empty when it passed; `payloads` is keyed by the shape's slug.
 
-    `message` is one sentence for the user, `detail` the exporter's own full words. `seconds` is the cost of the
-    export itself, and `cached` tells that it was paid on an earlier day.
+    `message` is one sentence for the user, `detail` the exporter's own full words. `proof` says what
+    happened at each size. `seconds` is the cost of the export itself, and `cached` tells that it was paid on an earlier day.
     """
 
     variant: Variant
@@ -58,10 +84,15 @@ class ExportResult:
     produced: Produced | None = None
     payloads: dict[str, Payload] = field(default_factory=dict)
     numerics: Numerics | None = None
-    sizes_tried: tuple[str, ...] = ()
+    proof: tuple[SizeProof, ...] = ()
     tolerance: Tolerance = field(default_factory=Tolerance)
     seconds: float = 0.0
     cached: bool = False
+
+    @property
+    def sizes_tried(self) -> tuple[str, ...]:
+        """The sizes at which the artifact was run on the host, in order."""
+        return tuple(size.label for size in self.proof)
 
     @property
     def passed(self) -> bool:

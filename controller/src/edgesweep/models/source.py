@@ -36,7 +36,7 @@ class ModelSource:
 class ModelFacts:
     """What planning needs to know of a model: its dynamic dimensions in order, their ranges and its own opset.
 
-    `opset` is set for a ready `.onnx` file only. `example` holds the example's size of each dynamic dimension.
+    `opset` is set for a ready `.onnx` file only. `missing` says which package the model needs and this host lacks. `example` holds the example's size of each dynamic dimension.
     """
 
     name: str
@@ -44,3 +44,4 @@ class ModelFacts:
     ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
     example: dict[str, int] = field(default_factory=dict)
     opset: int | None = None
+    missing: str = ""

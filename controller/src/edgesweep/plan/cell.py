@@ -9,18 +9,31 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to export one model. `opset` is the one asked for; an `onnx:` model has exporter `none`."""
+    """One way to export one model. `opset` is the one asked for; an `onnx:` model has exporter `none`.
+
+    `ir_version` caps the file's IR version (None: as the exporter writes it), `optimiser` names the tool that rewrites
+    the graph before it is checked (empty: none).
+    """
 
     model: str
     exporter: str
     opset: int
     axes: str
     precision: str = "fp32"
+    ir_version: int | None = None
+    optimiser: str = ""
 
     @property
     def slug(self) -> str:
-        """The variant's part of a cell's name, e.g. `dynamo-opset17-batch-fp32`."""
-        return f"{self.exporter}-opset{self.opset}-{self.axes}-{self.precision}"
+        """The variant's part of a cell's name, e.g. `dynamo-opset17-batch-fp32` or `dynamo-opset17-batch-fp32+ir8`."""
+        extras = [f"ir{self.ir_version}"] if self.ir_version is not None else []
+        extras += [self.optimiser] if self.optimiser else []
+        return "+".join([f"{self.exporter}-opset{self.opset}-{self.axes}-{self.precision}", *extras])
+
+    @property
+    def name(self) -> str:
+        """The variant with its model, as it is called wherever no device is meant: `model/variant`."""
+        return f"{self.model}/{self.slug}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from datetime import date
 from itertools import product
 
 from edgesweep.errors import EdgesweepError
+from edgesweep.export.registry import NONE
 from edgesweep.models.source import ModelFacts, ModelSource, SourceKind
 from edgesweep.plan.cell import Cell, Session, Shape, Skip, Variant
 from edgesweep.plan.fields import axes_dimensions
@@ -127,13 +128,18 @@ def _profiles(plan: PlanFile, entry: ModelEntry, source: ModelSource, facts: Mod
     opsets = (own and own.opsets) or plan.export.opsets
     profiles = (own and own.axes) or plan.export.axes
     precisions = (own and own.precisions) or plan.export.precisions
-    for exporter, opset, axes, precision in product(exporters, opsets, profiles, precisions):
+    optimisers = (own and own.optimisers) or plan.export.optimisers
+    ir_versions = (own and own.ir_version) or plan.export.ir_version
+    for exporter, opset, axes, optimiser, precision, ir_version in product(
+        exporters, opsets, profiles, optimisers, precisions, ir_versions
+    ):
         dimensions = axes_dimensions(axes, declared)
         yield _Profile(
-            Variant(source.name, exporter, opset, axes, precision),
+            Variant(source.name, exporter, opset, axes, precision, ir_version, "" if optimiser == NONE else optimiser),
             dimensions,
             # Of a model that could not be loaded nothing is known: its export will say why, not this.
-            _lacks(source.name, dimensions, declared) if facts is not None or source.dynamic else None,
+            _absent(facts)
+            or (_lacks(source.name, dimensions, declared) if facts is not None or source.dynamic else None),
         )
 
 
@@ -148,6 +154,10 @@ def _lacks(model: str, dimensions: Sequence[str], declared: Sequence[str]) -> Sk
         return None
     has = f"it declares {', '.join(declared)}" if declared else "it declares none"
     return Skip("no_such_dimension", f"{model} has no dynamic dimension named {' or '.join(missing)}; {has}")
+
+
+def _absent(facts: ModelFacts | None) -> Skip | None:
+    return Skip("package_missing", facts.missing) if facts is not None and facts.missing else None
 
 
 def _excluded(cell: Cell, plan: PlanFile, device: DeviceChoice, today: date) -> Cell:

@@ -12,14 +12,16 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from edgesweep.did_you_mean import hint
+from edgesweep.export.registry import EXPORTERS, OPTIMISERS, PRECISIONS
 
 #: The opsets that a plan may ask for: what the two exporters and onnxruntime know between them.
 OLDEST_OPSET = 7
 NEWEST_OPSET = 26
 
-#: The precisions that this version exports, and the ones that the plan format keeps words for.
-OFFERED_PRECISIONS = ("fp32",)
-LATER_PRECISIONS = ("fp16", "int8-dynamic", "int8-static")
+#: The IR versions that a variant may be capped at: onnxruntime reads none older.
+OLDEST_IR, NEWEST_IR = 3, 13
+#: The IR version that the exporter writes, whatever that is.
+AS_EXPORTED = "asis"
 
 _OPSET_RANGE = re.compile(r"(\d{1,4})\.\.(\d{1,4})")
 _DIMENSION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -114,13 +116,21 @@ def describe(value: Any) -> str:
     return "a list" if isinstance(value, list | tuple) else "a mapping" if isinstance(value, dict) else "other data"
 
 
-def _check_precision(value: Any) -> str:
-    if value in OFFERED_PRECISIONS:
-        return str(value)
-    offered = ", ".join(OFFERED_PRECISIONS)
-    if value in LATER_PRECISIONS:
-        raise refusal(f"precision {value} is for a later version of Edgesweep; this one offers {offered}")
-    raise refusal(f"unknown precision {_quoted(value)}{hint(str(value), (*OFFERED_PRECISIONS, *LATER_PRECISIONS))}")
+def _one_of(kind: str, known: tuple[str, ...]) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if isinstance(value, str) and value in known:
+            return value
+        raise refusal(f"unknown {kind} {_quoted(value)}{hint(str(value), known)}")
+
+    return check
+
+
+def _check_ir_version(value: Any) -> int | None:
+    if value is None or value == AS_EXPORTED:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and OLDEST_IR <= value <= NEWEST_IR:
+        return value
+    raise refusal(f"an IR version is {AS_EXPORTED} or a number from {OLDEST_IR} to {NEWEST_IR}, not {describe(value)}")
 
 
 def _check_axes(value: Any) -> str:
@@ -230,7 +240,16 @@ NaturalNumber = Annotated[int, Field(strict=True, ge=0, le=_INT32_MAX)]
 PositiveSeconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Opsets = Annotated[tuple[int, ...], OpsetList()]
-Precision = Annotated[str, *_checked(_check_precision, type="string", enum=list(OFFERED_PRECISIONS))]
+Exporter = Annotated[str, *_checked(_one_of("exporter", EXPORTERS), type="string", enum=list(EXPORTERS))]
+Precision = Annotated[str, *_checked(_one_of("precision", PRECISIONS), type="string", enum=list(PRECISIONS))]
+Optimiser = Annotated[str, *_checked(_one_of("optimiser", OPTIMISERS), type="string", enum=list(OPTIMISERS))]
+IrVersion = Annotated[
+    int | None,
+    *_checked(
+        _check_ir_version,
+        anyOf=[{"const": AS_EXPORTED}, {"type": "integer", "minimum": OLDEST_IR, "maximum": NEWEST_IR}],
+    ),
+]
 AxesProfile = Annotated[
     str, *_checked(_check_axes, type="string", examples=["static", "full", "batch", "batch+height"])
 ]

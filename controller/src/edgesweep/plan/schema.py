@@ -25,15 +25,19 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from edgesweep.did_you_mean import hint
+from edgesweep.export.registry import NONE
 from edgesweep.models.source import SourceKind
 from edgesweep.plan.fields import (
     AxesProfile,
     Devices,
     Dimension,
+    Exporter,
+    IrVersion,
     Name,
     NaturalNumber,
     OneOrMany,
     Opsets,
+    Optimiser,
     PositiveSeconds,
     PositiveWhole,
     Precision,
@@ -51,7 +55,6 @@ from edgesweep.plan.providers import parse_chain
 #: The version of the plan format that this Edgesweep reads.
 PLAN_VERSION = 1
 
-Exporter = Literal["dynamo", "torchscript"]
 GraphOptimization = Literal["disabled", "basic", "extended", "all"]
 FailWord = Literal["failure", "fallback", "new-failure", "regression", "untrusted", "none"]
 
@@ -67,6 +70,8 @@ class ExportOverride(_Section):
     opsets: Opsets | None = None
     axes: Annotated[tuple[AxesProfile, ...], Field(min_length=1), OneOrMany()] | None = None
     precisions: Annotated[tuple[Precision, ...], Field(min_length=1), OneOrMany()] | None = None
+    optimisers: Annotated[tuple[Optimiser, ...], Field(min_length=1), OneOrMany()] | None = None
+    ir_version: Annotated[tuple[IrVersion, ...], Field(min_length=1), OneOrMany()] | None = None
 
 
 class ExportSection(_Section):
@@ -76,8 +81,21 @@ class ExportSection(_Section):
     opsets: Opsets = (17,)
     axes: Annotated[tuple[AxesProfile, ...], Field(min_length=1), OneOrMany()] = ("static", "full")
     precisions: Annotated[tuple[Precision, ...], Field(min_length=1), OneOrMany()] = ("fp32",)
+    optimisers: Annotated[tuple[Optimiser, ...], Field(min_length=1), OneOrMany()] = (NONE,)
+    ir_version: Annotated[tuple[IrVersion, ...], Field(min_length=1), OneOrMany()] = (None,)
+    executor: Literal["local", "dask"] = "local"
+    address: str | None = None
+    slots: PositiveWhole | None = None
     timeout_s: PositiveSeconds = 300.0
     memory_bytes: Annotated[int, Field(strict=True, ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _address_fits_executor(self) -> Self:
+        if self.executor == "dask" and not self.address:
+            raise refusal("executor: dask needs the scheduler's address, such as address: tcp://host:8786")
+        if self.executor == "local" and self.address is not None:
+            raise refusal("address belongs to executor: dask", at=("export", "address"))
+        return self
 
 
 class ModelEntry(_Section):
@@ -270,6 +288,8 @@ class Trouble(_Section):
     opset: Opsets | None = None
     axes: Annotated[tuple[str, ...], Field(min_length=1), OneOrMany()] | None = None
     precision: Annotated[tuple[str, ...], Field(min_length=1), OneOrMany()] | None = None
+    optimiser: Annotated[tuple[str, ...], Field(min_length=1), OneOrMany()] | None = None
+    ir_version: Annotated[tuple[IrVersion, ...], Field(min_length=1), OneOrMany()] | None = None
     device: Annotated[tuple[str, ...], Field(min_length=1), OneOrMany()] | None = None
     runtime: Annotated[tuple[str, ...], Field(min_length=1), OneOrMany()] | None = None
     providers: Annotated[tuple[Chain, ...], Field(min_length=1), OneOrMany()] | None = None
@@ -320,6 +340,7 @@ class PlanFile(_Section):
     session: SessionSection = SessionSection()
     measure: MeasureSection = MeasureSection()
     fallback: Literal["allow", "warn", "fail"] = "warn"
+    skip: Literal["predicted", "proven", "nothing"] = "proven"
     exclude: tuple[Trouble, ...] = ()
     known_failures: tuple[Trouble, ...] = ()
     fail_on: Annotated[tuple[FailWord, ...], Field(min_length=1), OneOrMany()] = ("regression", "new-failure")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from fnmatch import fnmatchcase
 
+from edgesweep.export.registry import NONE
 from edgesweep.plan.cell import Cell
 from edgesweep.plan.schema import Trouble
 
@@ -32,12 +33,14 @@ def means(entry: Trouble, cell: Cell, labels: Mapping[str, str]) -> bool:
         (entry.exporter, cell.variant.exporter),
         (entry.axes, cell.variant.axes),
         (entry.precision, cell.variant.precision),
+        (entry.optimiser, cell.variant.optimiser or NONE),
         (entry.runtime, cell.runtime),
         (entry.shape, cell.shape.slug),
     )
     return (
         all(globs is None or _fits(text, globs) for globs, text in texts)
         and (entry.opset is None or cell.variant.opset in entry.opset)
+        and (entry.ir_version is None or cell.variant.ir_version in entry.ir_version)
         and (entry.threads is None or cell.session.threads in entry.threads)
         and (entry.providers is None or cell.providers in [chain.chain for chain in entry.providers])
         and (entry.device is None or _fits_device(cell.device, labels, entry.device))

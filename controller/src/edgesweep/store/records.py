@@ -9,6 +9,7 @@ from typing import Any
 from edgesweep_proto.device import Device, Reading, Runtime
 from edgesweep_proto.trial import TrialResult
 
+from edgesweep.compat.prediction import Prediction
 from edgesweep.export.result import ExportResult
 from edgesweep.plan.cell import Cell
 from edgesweep.stats.summary import LatencySummary
@@ -19,6 +20,7 @@ __all__ = [
     "CellRecord",
     "DeviceRecord",
     "Outcome",
+    "RunKind",
     "RunRecord",
     "RunState",
     "RunSummary",
@@ -36,6 +38,13 @@ class Outcome(StrEnum):
     FAILED = "failed"
     SKIPPED = "skipped"
     LOST = "lost"
+
+
+class RunKind(StrEnum):
+    """What a run does: `sweep` measures cells on devices, `matrix` only exports and proves."""
+
+    SWEEP = "sweep"
+    MATRIX = "matrix"
 
 
 class RunState(StrEnum):
@@ -65,6 +74,7 @@ class RunRecord:
     controller_version: str = ""
     host: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
+    kind: RunKind = RunKind.SWEEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,7 @@ class CellEnd:
     latency: LatencySummary | None = None
     items_per_inference: int = 1
     also: tuple[str, ...] = ()
+    prediction: Prediction | None = None
 
 
 @dataclass(frozen=True, slots=True)

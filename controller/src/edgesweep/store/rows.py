@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from edgesweep_proto.blob import Manifest
 from edgesweep_proto.trial import Numerics, Stage, Tolerance, TrialResult
 
-from edgesweep.export.result import ExportResult, Payload, Produced
+from edgesweep.compat.prediction import Prediction
+from edgesweep.export.result import ExportResult, Payload, Produced, SizeProof
 from edgesweep.plan.cell import Cell, Session, Shape, Skip, Variant
 from edgesweep.stats.summary import LatencySummary
 from edgesweep.store.records import CellEnd, DeviceRecord, Outcome, RunRecord, TrialRecord, Verdict
@@ -23,7 +25,7 @@ _EXPORT_FIGURES = {
     "produced": Produced | None,
     "payloads": dict[str, Payload],
     "numerics": Numerics | None,
-    "sizes_tried": tuple[str, ...],
+    "proof": tuple[SizeProof, ...],
     "tolerance": Tolerance,
 }
 _CELL_ASKED = {
@@ -39,6 +41,7 @@ _END_FIGURES = {
     "also": tuple[str, ...],
     "latency": LatencySummary | None,
     "items_per_inference": int,
+    "prediction": Prediction | None,
 }
 
 
@@ -63,10 +66,11 @@ def device_from_row(row: Row) -> DeviceRecord:
 
 
 def export_row(run_id: str, export: ExportResult) -> dict[str, Any]:
-    """The columns of `export`; the variant's five parts identify it within the run."""
+    """The columns of `export`; its model and slug identify it within the run."""
     return {
         "run_id": run_id,
         **to_data(export.variant),
+        "slug": export.variant.slug,
         "stage": export.stage.value,
         "cause": export.cause,
         "message": clean_text(export.message),
@@ -187,7 +191,7 @@ def trial_from_row(row: Row, cell_name: str) -> TrialRecord:
 
 
 def _variant(row: Row) -> Variant:
-    return Variant(row["model"], row["exporter"], row["opset"], row["axes"], row["precision"])
+    return Variant(**{field.name: row[field.name] for field in fields(Variant)})
 
 
 def _decoded(types: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:

@@ -90,10 +90,7 @@ class Store:
     def save_export(self, run_id: str, export: ExportResult) -> None:
         """Stores how a variant of the run ended; a resumed run's newer result replaces the earlier one."""
         row = export_row(run_id, export)
-        same = [
-            getattr(ExportRow, name) == row[name]
-            for name in ("run_id", "model", "exporter", "opset", "axes", "precision")
-        ]
+        same = [getattr(ExportRow, name) == row[name] for name in ("run_id", "model", "slug")]
         with self._write() as connection:
             connection.execute(delete(ExportRow).where(*same))
             connection.execute(insert(ExportRow), row)

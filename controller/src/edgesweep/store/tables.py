@@ -31,7 +31,7 @@ class Base(DeclarativeBase):
 
 
 class RunRow(Base):
-    """One execution of a plan; `started` and `finished` are Unix time."""
+    """One execution of a plan; `started` and `finished` are Unix time. A run of kind `matrix` has exports and no cells."""
 
     __tablename__ = "runs"
 
@@ -47,6 +47,7 @@ class RunRow(Base):
     controller_version: Mapped[str]
     host: Mapped[dict[str, Any]]
     seed: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str]
 
     __table_args__ = (Index(None, "name", "started"),)
 
@@ -81,6 +82,9 @@ class ExportRow(Base):
     opset: Mapped[int]
     axes: Mapped[str]
     precision: Mapped[str]
+    ir_version: Mapped[int | None]
+    optimiser: Mapped[str]
+    slug: Mapped[str]
     stage: Mapped[str]
     cause: Mapped[str]
     message: Mapped[str]
@@ -90,7 +94,7 @@ class ExportRow(Base):
     cached: Mapped[bool]
     figures: Mapped[dict[str, Any]]
 
-    __table_args__ = (UniqueConstraint("run_id", "model", "exporter", "opset", "axes", "precision"),)
+    __table_args__ = (UniqueConstraint("run_id", "model", "slug"),)
 
 
 class CellRow(Base):
@@ -108,6 +112,8 @@ class CellRow(Base):
     opset: Mapped[int]
     axes: Mapped[str]
     precision: Mapped[str]
+    ir_version: Mapped[int | None]
+    optimiser: Mapped[str]
     device: Mapped[str]
     runtime: Mapped[str]
     providers: Mapped[str]

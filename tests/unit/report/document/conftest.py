@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from edgesweep.errors import remedy_for
-from edgesweep.export.result import ExportResult, Payload, Produced
+from edgesweep.export.result import ExportResult, Payload, Produced, SizeProof
 from edgesweep.plan.cell import Cell, Session, Shape, Skip, Variant
 from edgesweep.stats.summary import combine, summarise
 from edgesweep.store.records import (
@@ -72,7 +72,7 @@ def export(of: Cell, digest: str = "cd" * 32, **changes) -> ExportResult:
     passed = ExportResult(
         of.variant, Stage.CHECK, manifest=Manifest(Blob("12" * 32, 1096), (Blob("34" * 32, 3000),)), produced=produced,
         payloads={"batch4": Payload((("batch", 4),), (), (), items=4)}, numerics=Numerics(1e-7, 1e-6, 1),
-        sizes_tried=("batch=2", "batch=9"), seconds=2.5,
+        proof=(SizeProof("batch=2"), SizeProof("batch=9")), seconds=2.5,
     )  # fmt: skip
     return replace(passed, **changes)
 

@@ -1,20 +1,18 @@
 """The exporters, found by name: a new file in this folder that defines `EXPORTER` adds one.
 
-The file's name is the exporter's name in plans. Listing the names imports none of the files, so it needs no torch.
+The file's name is the exporter's name in plans; `registry` lists them.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from edgesweep.export.registry import plugin
+
 if TYPE_CHECKING:
     import torch
-
-NAMES: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +62,5 @@ def exporter_named(name: str) -> Exporter:
     Raises:
         KeyError: No file of that name is in this folder.
     """
-    if name not in NAMES:
-        raise KeyError(name)
-    module = importlib.import_module(f"{__name__}.{name}")
-    exporter: Exporter = module.EXPORTER
+    exporter: Exporter = plugin("exporters", name, "EXPORTER")
     return exporter

@@ -113,7 +113,7 @@ def _take(
         return replace(result, cause=failure.cause, message=failure.message, detail=failure.detail), ""
     payloads = _pack(source, shapes, cases, proof, file.facts, bench.blobs)
     unproven = proof.failure.cause if proof.failure else ""
-    return replace(result, numerics=proof.numerics, sizes_tried=proof.tried, payloads=payloads), unproven
+    return replace(result, numerics=proof.numerics, proof=proof.sizes, payloads=payloads), unproven
 
 
 def _finding(source: ModelSource, proof: Proof) -> Failure | None:

@@ -18,6 +18,7 @@ from edgesweep_proto.trial import Numerics, Stage, Tolerance
 from edgesweep.export.failures.classify import shorten
 from edgesweep.export.failures.failure import Failure
 from edgesweep.export.failures.host import DETAIL_MAX_CHARS, STOP_SIGNALS, failure_of_host, tells_of_host
+from edgesweep.export.result import SizeProof
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Proof:
 
     failure: Failure | None
     numerics: Numerics | None
-    tried: tuple[str, ...]
+    sizes: tuple[SizeProof, ...]
     outputs: dict[str, tuple[Path, ...]]
 
 
@@ -75,7 +76,22 @@ def prove(model: Path, cases: Sequence[Case], tolerance: Tolerance, timeout_s: f
     # A wrong number is worse than a refusal: nobody notices it.
     failure = min(found, key=lambda failure: failure.cause == "dynamic_dim_refused", default=None)
     outputs = {label: tuple(Path(file) for file in found["files"]) for label, found in answers.items()}
-    return Proof(failure, _numerics(cases, answers), tuple(case.label for case in cases), outputs)
+    return Proof(failure, _numerics(cases, answers), _sizes(cases, answers), outputs)
+
+
+def _sizes(cases: Sequence[Case], answers: Mapping[str, dict[str, Any]]) -> tuple[SizeProof, ...]:
+    return tuple(
+        SizeProof(
+            case.label,
+            shorten(answer["refused"]),
+            answer["wrong"],
+            answer["offender"],
+            answer["absolute"],
+            answer["relative"],
+        )
+        for case in cases
+        for answer in [answers[case.label]]
+    )
 
 
 def _as_job(case: Case) -> dict[str, Any]:

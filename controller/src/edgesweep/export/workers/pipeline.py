@@ -116,7 +116,7 @@ def _examine(
     if failure is None:
         proof = prove(canonical.path, cases.cases, result.tolerance, bench.proof_timeout_s)
         failure = _with_warnings(proof.failure, tracing.warnings)
-        result = replace(result, numerics=proof.numerics, sizes_tried=proof.tried)
+        result = replace(result, numerics=proof.numerics, proof=proof.sizes)
     manifest = store_artifact(canonical, bench.blobs, bench.originals)
     proven = {} if failure else _proven(facts, task.dynamic)
     result = replace(result, manifest=manifest, produced=produced_of(facts, manifest, canonical.graph_hash, proven))

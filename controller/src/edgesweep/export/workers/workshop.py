@@ -19,11 +19,12 @@ from edgesweep.export.artifacts.cache import ExportCache, environment
 from edgesweep.export.artifacts.digest import digest_json, source_key
 from edgesweep.export.artifacts.identity import identity_of
 from edgesweep.export.axes import dimensions_of
-from edgesweep.export.exporters import NAMES, Request, Tracing, exporter_named
+from edgesweep.export.exporters import Request, Tracing, exporter_named
 from edgesweep.export.failures.classify import shorten
 from edgesweep.export.failures.failure import Failure
 from edgesweep.export.failures.host import DETAIL_MAX_CHARS
 from edgesweep.export.proof.cases import Cases, ModelRefusesError, build_cases
+from edgesweep.export.registry import EXPORTERS, NONE, OPTIMISERS, PRECISIONS
 from edgesweep.export.result import ExportResult
 from edgesweep.export.workers.pipeline import Bench, Task, export_variant, failed
 from edgesweep.models.inputs import example_sizes, inputs_at, tensors_in
@@ -33,9 +34,6 @@ from edgesweep.plan.cell import Shape, Variant
 
 #: Models kept loaded at once; jobs come model by model, so more would only hold memory.
 _KEPT_MODELS = 2
-
-#: The precisions that the exporters of this folder write.
-_PRECISIONS = frozenset({"fp32"})
 
 
 @dataclass(slots=True)
@@ -186,16 +184,15 @@ def _output_names(count: int) -> tuple[str, ...]:
 
 def _refuse(variant: Variant) -> Failure | None:
     """What cannot even be tried."""
-    if variant.exporter not in NAMES:
-        return Failure(
-            Stage.EXPORT, "export_error", f"there is no exporter '{variant.exporter}'; there are: {', '.join(NAMES)}"
-        )
-    if variant.precision not in _PRECISIONS:
-        return Failure(
-            Stage.EXPORT,
-            "export_error",
-            f"the exporters of this version write {', '.join(sorted(_PRECISIONS))}, not {variant.precision}",
-        )
+    asked = (
+        ("exporter", variant.exporter, EXPORTERS),
+        ("precision", variant.precision, PRECISIONS),
+        ("optimiser", variant.optimiser or NONE, OPTIMISERS),
+    )
+    for kind, word, known in asked:
+        if word not in known:
+            sentence = f"there is no {kind} '{word}'; there are: {', '.join(known)}"
+            return Failure(Stage.EXPORT, "export_error", sentence)
     return None
 
 
