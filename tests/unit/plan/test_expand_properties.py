@@ -11,10 +11,13 @@ from edgesweep.plan.load import plan_from_json, plan_to_json
 from edgesweep.plan.runtimes import runtimes_of
 from edgesweep.plan.schema import PlanFile
 from edgesweep.plan.sources import sources_of
+from edgesweep.plan.variants import planned_variants
+from edgesweep.sweep.orchestrator import jobs_of
 from edgesweep_proto.device import ProviderProbe, Runtime
 from hypothesis import given
 from hypothesis import strategies as st
 
+TODAY = date(2026, 11, 23)
 DIMENSIONS = ("batch", "height", "seq")
 PROVIDERS = ("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider")
 
@@ -98,7 +101,7 @@ def expansions(draw: st.DrawFn) -> tuple[PlanFile, tuple[DeviceChoice, ...], Exp
     plan = PlanFile.model_validate(data)
     names = draw(st.lists(st.sampled_from(["pi4", "pi5", "nano"]), unique=True))
     devices = tuple(DeviceChoice(name, {}, draw(runtimes())) for name in names)
-    found = expand(plan, sources_of(plan, Path("/lab")), facts, devices, today=date(2026, 11, 23))
+    found = expand(plan, sources_of(plan, Path("/lab")), facts, devices, today=TODAY)
     return plan, devices, found
 
 
@@ -136,13 +139,30 @@ def test_names_and_keys_are_unique_and_have_seven_parts(
 
 @given(expansions())
 def test_the_jobs_are_just_what_the_cells_need(made: tuple[PlanFile, tuple[DeviceChoice, ...], Expansion]) -> None:
-    found = made[2]
+    plan, _, found = made
+    jobs = jobs_of(found.cells, sources_of(plan, Path("/lab")))
     needed = {(cell.variant, cell.shape) for cell in found.cells if cell.skip is None}
-    offered = [(variant, shape) for _, variant, shapes_of_job in found.jobs for shape in shapes_of_job]
+    offered = [(job.variant, shape) for job in jobs for shape in job.shapes]
     assert set(offered) == needed
     assert len(offered) == len(needed)
-    assert len({variant for _, variant, _ in found.jobs}) == len(found.jobs)
-    assert all(source.name == variant.model for source, variant, _ in found.jobs)
+    assert len({job.variant for job in jobs}) == len(jobs)
+    assert all(job.source.name == job.variant.model for job in jobs)
+
+
+@given(plans)
+def test_the_variants_without_devices_are_those_of_the_cells(data: dict[str, Any]) -> None:
+    plan = PlanFile.model_validate(data)
+    sources = sources_of(plan, Path("/lab"))
+    probe = ProviderProbe("CPUExecutionProvider", 1)
+    runtime = Runtime("1.32.0", "", "1.32.0", "", "3.11", "2", (probe.name,), (probe,), "")
+    plan = plan.model_copy(update={"runtimes": "all", "providers": "available"})
+    cells = expand(plan, sources, {}, [DeviceChoice("pi5", {}, (runtime,))], today=TODAY).cells
+    planned = planned_variants(plan, sources, {}, today=TODAY)
+    assert len({entry.variant for entry in planned}) == len(planned) == variants_of(plan)
+    by_variant = {entry.variant: entry for entry in planned}
+    for cell in cells:
+        assert cell.shape in by_variant[cell.variant].shapes
+        assert cell.skip == by_variant[cell.variant].skip
 
 
 @given(expansions())

@@ -7,8 +7,11 @@ from datetime import date
 from fnmatch import fnmatchcase
 
 from edgesweep.export.registry import NONE
-from edgesweep.plan.cell import Cell
+from edgesweep.plan.cell import Cell, Variant
 from edgesweep.plan.schema import Trouble
+
+#: Keys of an entry that tell cells of one variant apart.
+_CELL_KEYS = frozenset({"device", "runtime", "providers", "shape", "threads"})
 
 
 def in_force(entry: Trouble, today: date) -> bool:
@@ -26,24 +29,39 @@ def trouble_of(
     return None
 
 
+def trouble_of_variant(variant: Variant, entries: Sequence[Trouble], *, today: date) -> Trouble | None:
+    """The first entry in force that means every cell of `variant`, whatever device and session run it."""
+    return next((entry for entry in entries if in_force(entry, today) and _means_all_of(entry, variant)), None)
+
+
 def means(entry: Trouble, cell: Cell, labels: Mapping[str, str]) -> bool:
     """Whether every key that the entry sets fits `cell`; `device` may also be a label such as `site=lab1`."""
-    texts = (
-        (entry.model, cell.variant.model),
-        (entry.exporter, cell.variant.exporter),
-        (entry.axes, cell.variant.axes),
-        (entry.precision, cell.variant.precision),
-        (entry.optimiser, cell.variant.optimiser or NONE),
-        (entry.runtime, cell.runtime),
-        (entry.shape, cell.shape.slug),
-    )
     return (
-        all(globs is None or _fits(text, globs) for globs, text in texts)
-        and (entry.opset is None or cell.variant.opset in entry.opset)
-        and (entry.ir_version is None or cell.variant.ir_version in entry.ir_version)
+        _fits_variant(entry, cell.variant)
+        and (entry.runtime is None or _fits(cell.runtime, entry.runtime))
+        and (entry.shape is None or _fits(cell.shape.slug, entry.shape))
         and (entry.threads is None or cell.session.threads in entry.threads)
         and (entry.providers is None or cell.providers in [chain.chain for chain in entry.providers])
         and (entry.device is None or _fits_device(cell.device, labels, entry.device))
+    )
+
+
+def _means_all_of(entry: Trouble, variant: Variant) -> bool:
+    return not set(entry.matched_keys) & _CELL_KEYS and _fits_variant(entry, variant)
+
+
+def _fits_variant(entry: Trouble, variant: Variant) -> bool:
+    texts = (
+        (entry.model, variant.model),
+        (entry.exporter, variant.exporter),
+        (entry.axes, variant.axes),
+        (entry.precision, variant.precision),
+        (entry.optimiser, variant.optimiser or NONE),
+    )
+    return (
+        all(globs is None or _fits(text, globs) for globs, text in texts)
+        and (entry.opset is None or variant.opset in entry.opset)
+        and (entry.ir_version is None or variant.ir_version in entry.ir_version)
     )
 
 
