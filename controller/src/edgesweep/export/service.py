@@ -7,33 +7,20 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from edgesweep_proto.codec import from_json, to_json
-from edgesweep_proto.trial import Stage
-
-from edgesweep.errors import CATALOGUE, EdgesweepError
 from edgesweep.export.artifacts.blobs import Blobs
-from edgesweep.export.artifacts.digest import source_key
 from edgesweep.export.artifacts.layout import Layout
-from edgesweep.export.failures.failure import Failure
-from edgesweep.export.failures.host import STOP_SIGNALS, failure_of_host, file_failure
-from edgesweep.export.proof.tolerance import tolerance_for
 from edgesweep.export.result import ExportResult
 from edgesweep.export.schedule import ExportJob, Schedule
-from edgesweep.export.workers.slot import Limits, Slot, WorkerDiedError, WorkerTimeoutError
+from edgesweep.export.workers.requests import attempt, describe
+from edgesweep.export.workers.slot import Limits, Slot
 from edgesweep.models.source import ModelFacts, ModelSource
 from edgesweep.plan.cell import Variant
 
 __all__ = ["ExportJob", "ExportService"]
 
 _DEFAULT_SLOTS = 2
-#: Steps before the model's own code runs: what takes too long there is the host's fault.
-_STARTING = frozenset({"start", "import"})
-#: Steps that every opset of a profile goes through alike: what hangs there would hang again at each.
-_SHARED_STEPS = frozenset({"prepare", "capture"})
-#: A process that died may die of one opset alone, unless it only ran the model.
-_SHARED_DEATHS = frozenset({"prepare"})
 
 
 class ExportService:
@@ -93,25 +80,7 @@ class ExportService:
             return known
         slot = next((slot for slot in self._slots if not slot.lock.locked()), self._slots[0])
         async with slot.lock:
-            try:
-                answer = await slot.ask({"op": "describe", "source": to_json(source)})
-            except OSError as error:
-                raise EdgesweepError("export_host_trouble", file_failure(error).message) from error
-            except WorkerTimeoutError as error:
-                if error.step in _STARTING:
-                    raise EdgesweepError("export_host_trouble", self._timed_out(error).message) from error
-                sentence = f"model '{source.name}': its factory did not return within {self._timeout_s:g} s"
-                raise EdgesweepError("model_unusable", sentence) from error
-            except WorkerDiedError as error:
-                if -error.status in STOP_SIGNALS:
-                    raise EdgesweepError("export_host_trouble", _died(error).message) from error
-                sentence = f"model '{source.name}': the process died in its factory ({error.how})"
-                raise EdgesweepError("model_unusable", sentence) from error
-        if "error" in answer:
-            told = answer["error"]
-            raise EdgesweepError(told["code"], told["message"], remedy=told["remedy"])
-        facts: ModelFacts = from_json(ModelFacts, answer["facts"])
-        return facts
+            return await describe(slot, source, self._timeout_s)
 
     async def export(self, jobs: Sequence[ExportJob]) -> AsyncIterator[ExportResult]:
         """Export every job and yield its one result, in order of completion. A failure is a result too.
@@ -167,66 +136,5 @@ class ExportService:
         """The job's result, and those of the jobs that are bound to end the same way."""
         if self.on_start is not None:
             self.on_start(job.variant)
-        request: dict[str, Any] = {
-            "op": "export",
-            "source": to_json(job.source),
-            "variant": to_json(job.variant),
-            "shapes": [to_json(shape) for shape in job.shapes],
-        }
-        try:
-            answer = await slot.ask(request)
-        except OSError as error:
-            return [_failed(job, file_failure(error))]
-        except WorkerTimeoutError as error:
-            return _spread(job, schedule, error.step, _SHARED_STEPS, self._timed_out(error))
-        except WorkerDiedError as error:
-            return _spread(job, schedule, error.step, _SHARED_DEATHS, _died(error))
-        result: ExportResult = from_json(ExportResult, answer["result"])
-        if result.cause == "factory_failed":
-            failure = Failure(result.stage, result.cause, result.message, result.detail)
-            return [result, *(_failed(other, failure) for other in schedule.drop(source_key(job.source)))]
-        return [result]
-
-    def _timed_out(self, error: WorkerTimeoutError) -> Failure:
-        if error.step in _STARTING:
-            return failure_of_host("the export process did not start in time", error.evidence)
-        if error.step == "factory":
-            message = f"the model's factory did not return within {self._timeout_s:g} s"
-            return Failure(Stage.EXPORT, "factory_timeout", message, error.evidence)
-        message = f"the exporter did not finish within {self._timeout_s:g} s"
-        return Failure(Stage.EXPORT, "export_timeout", message, error.evidence)
-
-
-def _spread(
-    job: ExportJob, schedule: Schedule, step: str, shared: frozenset[str], failure: Failure
-) -> list[ExportResult]:
-    """The job's failure, and the same for the jobs of its model (the factory) or its profile (a shared step)."""
-    model = source_key(job.source)
-    others: list[ExportJob] = []
-    if not CATALOGUE[failure.cause].stable:
-        return [_failed(job, failure)]
-    if step == "factory":
-        others = schedule.drop(model)
-    elif step in shared:
-        others = schedule.drop(model, exporter=job.variant.exporter, axes=job.variant.axes)
-    return [_failed(each, failure) for each in (job, *others)]
-
-
-def _died(error: WorkerDiedError) -> Failure:
-    if error.killed_for_memory:
-        return Failure(Stage.EXPORT, "export_oom", "the kernel killed the export process for memory", error.evidence)
-    if -error.status in STOP_SIGNALS:
-        return failure_of_host(f"the export process was stopped from outside ({error.how})", error.evidence)
-    where = "in the model's factory" if error.step == "factory" else "while it exported this variant"
-    return Failure(Stage.EXPORT, "export_crash", f"the export process died {where} ({error.how})", error.evidence)
-
-
-def _failed(job: ExportJob, failure: Failure) -> ExportResult:
-    return ExportResult(
-        job.variant,
-        failure.stage,
-        failure.cause,
-        failure.message,
-        failure.detail,
-        tolerance=tolerance_for(job.variant.precision),
-    )
+        ended = await attempt(slot, job, self._timeout_s)
+        return ended.all_results(job, schedule)
