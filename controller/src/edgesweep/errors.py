@@ -286,7 +286,13 @@ _ENTRIES = (
     _error(
         "unknown_device", "no device of that name is in the inventory", "see `edgesweep device list`", ExitCode.USAGE
     ),
-    _error("unknown_run", "no such run", "see `edgesweep runs`", ExitCode.USAGE),
+    _error("unknown_run", "no such run", "see `edgesweep runs --kind all`", ExitCode.USAGE),
+    _error(
+        "unknown_cell",
+        "no run holds a cell or variant of that name",
+        "see the names with `edgesweep report RUN` or `edgesweep export matrix PLAN`",
+        ExitCode.USAGE,
+    ),
     _error(
         "missing_extra", "this needs packages that are not installed", "pip install 'edgesweep[export]'", ExitCode.USAGE
     ),

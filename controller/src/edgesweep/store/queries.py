@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, func, or_, select
 from edgesweep.errors import CATALOGUE, EdgesweepError
 from edgesweep.export.result import ExportResult
 from edgesweep.plan.cell import Cell, Variant
-from edgesweep.store.records import CellRecord, Outcome, RunState, RunSummary, RunView, TrialRecord
+from edgesweep.store.records import CellRecord, Outcome, RunKind, RunState, RunSummary, RunView, TrialRecord
 from edgesweep.store.rows import (
     cell_from_row,
     device_from_row,
@@ -22,6 +22,7 @@ from edgesweep.store.rows import (
 )
 from edgesweep.store.samples import SampleKey
 from edgesweep.store.tables import CellRow, DeviceRow, ExportRow, RunRow, TrialRow
+from edgesweep.store.variants import outcomes_of_matrices
 
 #: Causes that say nothing about the model: a cell that ended so may be run again.
 TRANSIENT = frozenset(code for code, entry in CATALOGUE.items() if not entry.stable)
@@ -33,20 +34,21 @@ def is_open() -> Any:
     return or_(CellRow.outcome.is_(None), CellRow.outcome == Outcome.LOST.value, CellRow.cause.in_(sorted(TRANSIENT)))
 
 
-def find_run(connection: Connection, text: str) -> str:
+def find_run(connection: Connection, text: str, kind: RunKind | None = RunKind.SWEEP) -> str:
     """The id of the run that `text` means: `latest`, an id, a plan's name (its newest run) or a unique prefix.
+
+    `latest` and a plan's name mean runs of `kind` (None: of any); an id and its beginning may be of another.
 
     Raises:
         EdgesweepError: no_runs, or unknown_run with the runs that come nearest.
     """
     newest = select(RunRow.id).order_by(RunRow.started.desc(), RunRow.id.desc())
-    latest: str | None = connection.execute(newest.limit(1)).scalar()
-    if latest is None:
-        raise EdgesweepError("no_runs")
-    if text == "latest":
+    ours = newest if kind is None else newest.where(RunRow.kind == kind.value)
+    latest: str | None = connection.execute(ours.limit(1)).scalar()
+    if latest is not None and text == "latest":
         return latest
-    for condition in (RunRow.id == text, RunRow.name == text):
-        found: str | None = connection.execute(newest.where(condition).limit(1)).scalar()
+    for query in (newest.where(RunRow.id == text), ours.where(RunRow.name == text)):
+        found: str | None = connection.execute(query.limit(1)).scalar()
         if found is not None:
             return found
     starting = newest.where(func.substr(RunRow.id, 1, len(text)) == text).limit(_CANDIDATES + 1) if text else None
@@ -60,25 +62,26 @@ def find_run(connection: Connection, text: str) -> str:
             f"{text!r} is the beginning of several runs: {', '.join(matches[:_CANDIDATES])}{more}",
             remedy="write more of the id",
         )
-    recent = ", ".join(connection.execute(newest.limit(_CANDIDATES)).scalars())
+    if latest is None:
+        raise EdgesweepError("no_runs")
+    recent = ", ".join(connection.execute(ours.limit(_CANDIDATES)).scalars())
     raise EdgesweepError("unknown_run", f"no run is called {text!r}; the newest are {recent}")
 
 
-def list_runs(connection: Connection, limit: int) -> tuple[RunSummary, ...]:
-    """The newest `limit` runs, newest first."""
-    newest = connection.execute(
-        select(
-            RunRow.id,
-            RunRow.name,
-            RunRow.plan_digest,
-            RunRow.state,
-            RunRow.started,
-            RunRow.finished,
-            RunRow.controller_version,
-        )
-        .order_by(RunRow.started.desc(), RunRow.id.desc())
-        .limit(limit)
-    ).all()
+def list_runs(connection: Connection, limit: int, kind: RunKind | None = RunKind.SWEEP) -> tuple[RunSummary, ...]:
+    """The newest `limit` runs of `kind` (None: of any), newest first."""
+    columns = (
+        RunRow.id,
+        RunRow.name,
+        RunRow.plan_digest,
+        RunRow.state,
+        RunRow.started,
+        RunRow.finished,
+        RunRow.controller_version,
+        RunRow.kind,
+    )
+    query = select(*columns).order_by(RunRow.started.desc(), RunRow.id.desc()).limit(limit)
+    newest = connection.execute(query if kind is None else query.where(RunRow.kind == kind.value)).all()
     ids = [row.id for row in newest]
     outcomes: dict[str, dict[str, int]] = defaultdict(dict)
     counts: dict[str, int] = defaultdict(int)
@@ -91,6 +94,12 @@ def list_runs(connection: Connection, limit: int) -> tuple[RunSummary, ...]:
         counts[run_id] += count
         if outcome is not None:
             outcomes[run_id][outcome] = count
+    for run_id, outcome, count in outcomes_of_matrices(
+        connection, [row.id for row in newest if row.kind == RunKind.MATRIX.value]
+    ):
+        counts[run_id] += count
+        if outcome is not None:
+            outcomes[run_id][outcome] = outcomes[run_id].get(outcome, 0) + count
     devices: dict[str, list[str]] = defaultdict(list)
     for run_id, name in connection.execute(
         select(CellRow.run_id, CellRow.device)
@@ -112,6 +121,7 @@ def list_runs(connection: Connection, limit: int) -> tuple[RunSummary, ...]:
             cells=counts[row.id],
             outcomes=dict(outcomes[row.id]),
             open=counts[row.id] - sum(outcomes[row.id].values()),
+            kind=RunKind(row.kind),
         )
         for row in newest
     )
@@ -133,7 +143,12 @@ def load_run(connection: Connection, run_id: str) -> RunView:
     for row in connection.execute(_cells(run_id)).mappings():
         cell = cell_from_row(_view(row))
         cells.append(CellRecord(cell, end_from_row(_view(row)), exports.get(cell.variant), trials.get(cell.name, ())))
-    return RunView(run_from_row(_view(run)), tuple(device_from_row(_view(row)) for row in devices), tuple(cells))
+    return RunView(
+        run_from_row(_view(run)),
+        tuple(device_from_row(_view(row)) for row in devices),
+        tuple(cells),
+        tuple(exports.values()),
+    )
 
 
 def open_cells(connection: Connection, run_id: str) -> tuple[Cell, ...]:
@@ -174,7 +189,7 @@ def sample_keys(connection: Connection, run_id: str, trial_id: str | None = None
 
 
 def _exports_of(connection: Connection, run_id: str) -> dict[Variant, ExportResult]:
-    rows = connection.execute(_all(ExportRow).where(ExportRow.run_id == run_id)).mappings()
+    rows = connection.execute(_all(ExportRow).where(ExportRow.run_id == run_id).order_by(ExportRow.id)).mappings()
     results = (export_from_row(_view(row)) for row in rows)
     return {result.variant: result for result in results}
 

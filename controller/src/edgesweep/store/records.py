@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import Any
 
 from edgesweep_proto.device import Device, Reading, Runtime
-from edgesweep_proto.trial import TrialResult
+from edgesweep_proto.trial import Stage, TrialResult
 
 from edgesweep.compat.prediction import Prediction
+from edgesweep.errors import CATALOGUE
 from edgesweep.export.result import ExportResult
 from edgesweep.plan.cell import Cell
 from edgesweep.stats.summary import LatencySummary
@@ -27,6 +28,7 @@ __all__ = [
     "RunView",
     "TrialRecord",
     "Verdict",
+    "outcome_of_export",
 ]
 
 
@@ -38,6 +40,15 @@ class Outcome(StrEnum):
     FAILED = "failed"
     SKIPPED = "skipped"
     LOST = "lost"
+
+
+def outcome_of_export(stage: Stage, cause: str) -> Outcome:
+    """How a variant ended: what was refused while it was planned was skipped, the host's own trouble says nothing of it."""
+    if not cause:
+        return Outcome.PASS
+    if cause in CATALOGUE and not CATALOGUE[cause].stable:
+        return Outcome.LOST
+    return Outcome.SKIPPED if stage is Stage.PLAN else Outcome.FAILED
 
 
 class RunKind(StrEnum):
@@ -141,16 +152,23 @@ class CellRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A whole run as read back from the store; `cells` are in planned order."""
+    """A whole run as read back from the store; `cells` are in planned order.
+
+    `exports` are the results of its variants, those of a matrix in planned order. One with the cause `not_run` waits.
+    """
 
     run: RunRecord
     devices: tuple[DeviceRecord, ...]
     cells: tuple[CellRecord, ...]
+    exports: tuple[ExportResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A run in a list of runs. `outcomes` counts its cells by outcome; `open` those that have none yet."""
+    """A run in a list of runs. `outcomes` counts its cells by outcome; `open` those that have none yet.
+
+    The cells of a matrix are its variants.
+    """
 
     id: str
     name: str
@@ -163,3 +181,4 @@ class RunSummary:
     cells: int
     outcomes: dict[str, int]
     open: int
+    kind: RunKind = RunKind.SWEEP

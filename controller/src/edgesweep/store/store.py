@@ -26,6 +26,8 @@ from edgesweep.store.connection import open_engine, translated, writing
 from edgesweep.store.records import (
     CellEnd,
     DeviceRecord,
+    Outcome,
+    RunKind,
     RunRecord,
     RunState,
     RunSummary,
@@ -35,6 +37,7 @@ from edgesweep.store.records import (
 from edgesweep.store.rows import cell_row, device_row, end_row, export_row, run_row, trial_row
 from edgesweep.store.samples import SampleFiles
 from edgesweep.store.tables import CellRow, DeviceRow, ExportRow, RunRow, TrialRow
+from edgesweep.store.variants import Named, earlier_outcomes, find_named
 
 
 class Store:
@@ -69,17 +72,20 @@ class Store:
 
     # Writing
 
-    def create_run(self, run: RunRecord, cells: Iterable[Cell]) -> None:
-        """Stores a new run with all its planned cells, at once or not at all.
+    def create_run(self, run: RunRecord, cells: Iterable[Cell], exports: Iterable[ExportResult] = ()) -> None:
+        """Stores a new run with all its planned cells, or a matrix with a result for every variant, at once or not at all.
 
         Raises:
             IntegrityError: the run is stored already, or two cells have one name: a bug of the caller.
         """
         rows = [cell_row(run.id, position, cell) for position, cell in enumerate(cells)]
+        variants = [export_row(run.id, export) for export in exports]
         with self._write() as connection:
             connection.execute(insert(RunRow), run_row(run))
             if rows:
                 connection.execute(insert(CellRow), rows)
+            if variants:
+                connection.execute(insert(ExportRow), variants)
 
     def save_device(self, run_id: str, device: DeviceRecord) -> None:
         """Stores a device as the run sees it now; an earlier look of the same run is replaced."""
@@ -92,8 +98,9 @@ class Store:
         row = export_row(run_id, export)
         same = [getattr(ExportRow, name) == row[name] for name in ("run_id", "model", "slug")]
         with self._write() as connection:
-            connection.execute(delete(ExportRow).where(*same))
-            connection.execute(insert(ExportRow), row)
+            # In its place: the rows of a matrix stand in planned order.
+            if connection.execute(update(ExportRow).where(*same).values(row)).rowcount == 0:
+                connection.execute(insert(ExportRow), row)
 
     def save_trial(self, run_id: str, trial: TrialRecord, samples: bytes) -> bool:
         """Stores a trial once, its raw samples first.
@@ -177,19 +184,39 @@ class Store:
 
     # Reading
 
-    def find_run(self, text: str) -> str:
+    def find_run(self, text: str, kind: RunKind | None = RunKind.SWEEP) -> str:
         """The id of the run that `text` means: `latest`, an id, a unique prefix or a plan's name (its newest run).
+
+        An id and its beginning may be of any kind; `latest` and a plan's name mean runs of `kind` (None: of any).
 
         Raises:
             EdgesweepError: no_runs or unknown_run, naming candidates.
         """
         with self._read() as connection:
-            return queries.find_run(connection, text)
+            return queries.find_run(connection, text, kind)
 
-    def list_runs(self, limit: int = 20) -> tuple[RunSummary, ...]:
-        """The newest runs, newest first."""
+    def list_runs(self, limit: int = 20, kind: RunKind | None = RunKind.SWEEP) -> tuple[RunSummary, ...]:
+        """The newest runs of `kind` (None: of any), newest first."""
         with self._read() as connection:
-            return queries.list_runs(connection, limit)
+            return queries.list_runs(connection, limit, kind)
+
+    def find_named(self, text: str, run_id: str | None = None) -> Named:
+        """The cell or variant that `text` means, and the newest run that holds it.
+
+        Args:
+            text: A cell's name, a variant's (`model/slug`), or a part that no other name of that run holds.
+            run_id: The only run to look in.
+
+        Raises:
+            EdgesweepError: no_runs, or unknown_cell with the names that come nearest.
+        """
+        with self._read() as connection:
+            return find_named(connection, text, run_id)
+
+    def earlier_outcomes(self, run: RunRecord) -> Mapping[str, Outcome]:
+        """How each variant, by name, ended in the last complete matrix before `run` that has the plan's name and says so."""
+        with self._read() as connection:
+            return earlier_outcomes(connection, run)
 
     def load_run(self, run_id: str) -> RunView:
         """The whole run.
