@@ -11,10 +11,11 @@ from edgesweep.export import axes
 from edgesweep.export.artifacts.blobs import Blobs
 from edgesweep.export.artifacts.canonical import canonicalise, graph_hash_of
 from edgesweep.export.artifacts.facts import facts_of
-from edgesweep.export.exporters import NAMES, exporter_named
+from edgesweep.export.exporters import exporter_named
 from edgesweep.export.failures.classify import classify
 from edgesweep.export.proof.check import check_graph, check_opset
 from edgesweep.export.proof.tolerance import compare, tolerance_for
+from edgesweep.export.registry import EXPORTERS
 from edgesweep.export.schedule import ExportJob, Schedule
 from edgesweep.models.source import ModelSource, SourceKind
 from edgesweep.plan.cell import Shape, Variant
@@ -260,8 +261,8 @@ def test_every_cause_the_room_names_is_in_the_catalogue():
 
 
 def test_exporters_are_found_by_their_file_names():
-    assert {"dynamo", "torchscript"} <= set(NAMES)
-    assert all(hasattr(exporter_named(name), "open") for name in NAMES)
+    assert {"dynamo", "torchscript"} <= set(EXPORTERS)
+    assert all(hasattr(exporter_named(name), "open") for name in EXPORTERS)
     with pytest.raises(KeyError):
         exporter_named("os")
 

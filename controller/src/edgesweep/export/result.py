@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edgesweep_proto.blob import Manifest, Tensor
+from edgesweep_proto.blob import Blob, Manifest, Tensor
 from edgesweep_proto.trial import Numerics, Stage, Tolerance
 
 from edgesweep.plan.cell import Variant
@@ -93,6 +93,12 @@ class ExportResult:
     def sizes_tried(self) -> tuple[str, ...]:
         """The sizes at which the artifact was run on the host, in order."""
         return tuple(size.label for size in self.proof)
+
+    @property
+    def blobs(self) -> tuple[Blob, ...]:
+        """Every blob that the result names: the artifact's, and the inputs and references of its payloads."""
+        tensors = [tensor for payload in self.payloads.values() for tensor in (*payload.inputs, *payload.references)]
+        return (*(self.manifest.blobs if self.manifest else ()), *(tensor.blob for tensor in tensors))
 
     @property
     def passed(self) -> bool:

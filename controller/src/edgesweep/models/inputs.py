@@ -88,6 +88,21 @@ def inputs_at(model: Model, sizes: Mapping[str, int], seed: int = 0) -> dict[str
     return {name: _map(value, name, resize) for name, value in example_of(model).items()}
 
 
+def draws_like(model: Model, sizes: Mapping[str, int], seed: int) -> dict[str, Any]:
+    """Inputs at `sizes` with every tensor drawn anew as `inputs_at` draws it, those of the example's shape too.
+
+    Args:
+        model: A loaded model.
+        sizes: Size per dimension name; a dimension not named keeps the example's size.
+        seed: Seed of the random values; the same seed gives the same values.
+    """
+
+    def redraw(path: str, value: torch.Tensor) -> torch.Tensor:
+        return _draw(value, tuple(value.shape), seed ^ zlib.crc32(path.encode()))
+
+    return {name: _map(value, name, redraw) for name, value in inputs_at(model, sizes, seed).items()}
+
+
 def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         children = list(value.items())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from edgesweep.export.artifacts.canonical import messages_in
 
 if TYPE_CHECKING:
     import onnx
@@ -20,10 +22,18 @@ class Declared:
     dtype: str
     shape: tuple[int | str | None, ...] | None
 
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """The shape as text: numbers, names, and `?` for what the file leaves open; nothing where it gives none."""
+        return tuple("?" if size is None else str(size) for size in self.shape or ())
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the file declares. `opset` is that of the standard operators; `nodes` counts subgraphs too."""
+    """What the file declares. `opset` is that of the standard operators; `nodes` counts subgraphs too.
+
+    `operators` and `types` are as `Produced` carries them, of subgraphs and functions too.
+    """
 
     opset: int
     ir_version: int
@@ -31,6 +41,8 @@ class Facts:
     domains: tuple[str, ...]
     inputs: tuple[Declared, ...]
     outputs: tuple[Declared, ...]
+    operators: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
 
 
 def facts_of(model: onnx.ModelProto) -> Facts:
@@ -43,7 +55,41 @@ def facts_of(model: onnx.ModelProto) -> Facts:
         domains=tuple(sorted({entry.domain or "ai.onnx" for entry in model.opset_import})),
         inputs=tuple(_declared(value) for value in model.graph.input if value.name not in weights),
         outputs=tuple(_declared(value) for value in model.graph.output),
+        operators=operators_of(model),
+        types=types_of(model),
     )
+
+
+def operators_of(model: onnx.ModelProto) -> tuple[str, ...]:
+    """The distinct operators: `Gemm`, or with its domain `com.microsoft.FusedGelu`.
+
+    A call of the model's own function is none: the runtime sees what the function holds.
+    """
+    own = {(function.domain, function.name) for function in model.functions}
+    nodes = nodes_in(model.graph.node)
+    for function in model.functions:
+        nodes += nodes_in(function.node)
+    called = {(node.domain, node.op_type) for node in nodes} - own
+    return tuple(sorted(name if domain in ("", "ai.onnx") else f"{domain}.{name}" for domain, name in called))
+
+
+def types_of(model: onnx.ModelProto) -> tuple[str, ...]:
+    """The distinct element types of inputs, outputs, weights and what lies between, by numpy's name.
+
+    Types that the file does not state are inferred.
+    """
+    numbers = {number for message in messages_in(_inferred(model)) for number in _element_types(message)}
+    return tuple(sorted({name for number in numbers if (name := type_name(number))}))
+
+
+def type_name(number: int) -> str:
+    """The name that numpy has for onnx's element type `number`; empty for one that onnx does not know."""
+    import onnx
+
+    try:
+        return str(onnx.helper.tensor_dtype_to_np_dtype(number))
+    except KeyError:
+        return ""
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -68,14 +114,29 @@ def _count(nodes: object) -> int:
     return len(nodes_in(nodes))
 
 
-def _declared(value: onnx.ValueInfoProto) -> Declared:
+def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` with the types of all values as far as onnx can tell; the model itself where it states them all."""
     import onnx
 
-    tensor = value.type.tensor_type
+    stated = {value.name for value in (*model.graph.value_info, *model.graph.output)}
+    if all(name in stated for node in model.graph.node for name in node.output if name):
+        return model
     try:
-        dtype = str(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-    except KeyError:
-        dtype = ""
+        return onnx.shape_inference.infer_shapes(model)
+    except Exception:  # noqa: BLE001 - a file that inference cannot follow states what it states; the checker judges it
+        return model
+
+
+def _element_types(message: Any) -> tuple[int, ...]:
+    kind = message.DESCRIPTOR.name
+    if kind == "TensorProto":
+        return (message.data_type,)
+    return (message.elem_type,) if kind in {"Tensor", "SparseTensor"} else ()
+
+
+def _declared(value: onnx.ValueInfoProto) -> Declared:
+    tensor = value.type.tensor_type
+    dtype = type_name(tensor.elem_type)
     if not tensor.HasField("shape"):
         return Declared(value.name, dtype, None)
     shape: list[int | str | None] = []

@@ -12,9 +12,10 @@ from edgesweep.export.registry import plugin
 
 
 class Optimiser(Protocol):
-    """One tool that makes a graph smaller or faster. `package` is what must be installed for it."""
+    """One tool that makes a graph smaller or faster. `package` is what it imports, `extra` what pip installs for it."""
 
     package: str
+    extra: str
 
     def optimise(self, source: Path, target: Path) -> None:
         """Write the model at `source` (external data beside it), rewritten, to `target`, in an empty folder.

@@ -1,29 +1,44 @@
-"""One variant from the exporter to a result: export, canonicalise, check, prove, and pack what trials need."""
+"""One variant from the exporter to a result: made step by step, canonicalised, checked, proven, and packed for trials."""
 
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgesweep_proto.blob import Manifest
 from edgesweep_proto.trial import Stage
 
+from edgesweep.errors import CATALOGUE
 from edgesweep.export.artifacts.blobs import Blobs, write_whole
 from edgesweep.export.artifacts.canonical import Canonical, canonicalise, external_name
 from edgesweep.export.artifacts.facts import Facts, facts_of
+from edgesweep.export.artifacts.ir_version import check_ir, lower_ir
 from edgesweep.export.axes import slug_of
 from edgesweep.export.exporters import Tracing
-from edgesweep.export.failures.classify import classify, shorten
+from edgesweep.export.failures.classify import shorten
+from edgesweep.export.failures.conversion import blame_step
 from edgesweep.export.failures.failure import Failure
+from edgesweep.export.failures.host import failure_of_host
 from edgesweep.export.proof.cases import Cases
 from edgesweep.export.proof.check import check_dimensions, check_graph, check_opset
 from edgesweep.export.proof.payloads import missing_input, payload_of
 from edgesweep.export.proof.prove import prove
 from edgesweep.export.proof.tolerance import tolerance_for
+from edgesweep.export.registry import FP32
 from edgesweep.export.result import ExportResult, Payload, Produced
+from edgesweep.export.workers.making import (
+    Feeds,
+    Kind,
+    Made,
+    Shelf,
+    StepFailedError,
+    export_file,
+    missing_package,
+    steps_of,
+    take_step,
+)
 from edgesweep.plan.cell import Shape, Variant
 
 
@@ -32,7 +47,8 @@ class Task:
     """One variant to export.
 
     `dynamic` holds the dimension names per input that the profile asks for, `declared` all that the model declares;
-    `dimensions` are the former's names in order and `example` the example's sizes.
+    `dimensions` are the former's names in order and `example` the example's sizes. `identity` tells one loaded model from
+    another, `feeds` makes calibration inputs for a precision that wants them.
     """
 
     variant: Variant
@@ -41,16 +57,34 @@ class Task:
     declared: Mapping[str, Mapping[int, str]]
     dimensions: tuple[str, ...]
     example: Mapping[str, int]
+    identity: str
+    feeds: Feeds
+
+    @property
+    def base(self) -> tuple[str, ...]:
+        """What variants share whose files are made from one and the same exported file."""
+        asked = self.variant
+        return (
+            self.identity,
+            asked.exporter,
+            asked.axes,
+            str(asked.opset),
+            *sorted(shape.slug for shape in self.shapes),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Where a worker works: its blobs, the folder of originals, its scratch folder, and the proof's deadline."""
+    """Where a worker works: its blobs, the folder of originals, its scratch folder, and the proof's deadline.
+
+    `shelf` holds the files that the next variant may begin from.
+    """
 
     blobs: Blobs
     originals: Path
     scratch: Path
     proof_timeout_s: float
+    shelf: Shelf = field(default_factory=Shelf, compare=False)
 
 
 def failed(variant: Variant, failure: Failure, seconds: float = 0.0) -> ExportResult:
@@ -67,27 +101,30 @@ def failed(variant: Variant, failure: Failure, seconds: float = 0.0) -> ExportRe
 
 
 def export_variant(task: Task, tracing: Tracing, cases: Cases, bench: Bench) -> ExportResult:
-    """Export one variant and find out what came of it. Never raises for the exporter's or the model's sake."""
-    variant = task.variant
-    started = time.perf_counter()
-    with tempfile.TemporaryDirectory(dir=bench.scratch, prefix="export-") as name:
-        folder = Path(name)
-        exported, canonical_folder = folder / "exported", folder / "canonical"
-        exported.mkdir()
-        canonical_folder.mkdir()
-        try:
-            tracing.export(variant.opset, exported / "model.onnx")
-        except Exception as error:  # noqa: BLE001 - an exporter may raise anything; `classify` gives it its meaning
-            return failed(variant, classify(error, variant.exporter, variant.opset), time.perf_counter() - started)
-        seconds = time.perf_counter() - started
-        if not (exported / "model.onnx").exists():
-            return failed(
-                variant,
-                Failure(Stage.EXPORT, "export_error", f"{variant.exporter} wrote no file and raised nothing"),
-                seconds,
-            )
-        canonical = canonicalise(exported / "model.onnx", canonical_folder)
-        return _examine(task, canonical, tracing, cases, bench, seconds)
+    """Export one variant and find out what came of it. Never raises for the exporter's or the model's sake.
+
+    A step begins from a file that was proven: what it then does wrong is its own fault, and what was wrong before is
+    never hidden by a wider tolerance.
+    """
+    variant, shelf = task.variant, bench.shelf
+    missing = missing_package(variant)
+    if missing:
+        return failed(variant, failure_of_host(missing))
+    shelf.open(task.base, bench.scratch)
+    try:
+        made = export_file(variant, tracing, shelf)
+        for step in steps_of(variant):
+            before = _known(task, made, cases, bench)
+            if not before.passed:
+                detail = (
+                    f"{before.detail}\n{step.name} was not tried: the file that it would begin from is no good".strip()
+                )
+                return replace(before, variant=variant, detail=detail, seconds=shelf.seconds, payloads={})
+            made = take_step(made, step, task.feeds, shelf)
+    except StepFailedError as error:
+        return failed(variant, error.failure, shelf.seconds)
+    result = _known(task, made, cases, bench) if variant.ir_version is None else _examine(task, made, cases, bench)
+    return replace(result, variant=variant, seconds=shelf.seconds)
 
 
 def store_artifact(canonical: Canonical, blobs: Blobs, originals: Path) -> Manifest:
@@ -102,21 +139,42 @@ def store_artifact(canonical: Canonical, blobs: Blobs, originals: Path) -> Manif
     return Manifest(model, external)
 
 
-def _examine(
-    task: Task, canonical: Canonical, tracing: Tracing, cases: Cases, bench: Bench, seconds: float
-) -> ExportResult:
+def _known(task: Task, made: Made, cases: Cases, bench: Bench) -> ExportResult:
+    """What checks and proof say of `made` as it is, found out once."""
+    if made.result is None or not bench.blobs.holds_all(made.result.blobs):
+        uncapped = replace(task, variant=replace(task.variant, ir_version=None))
+        result = _examine(uncapped, made, cases, bench)
+        if result.cause and not CATALOGUE[result.cause].stable:
+            return result
+        made.result = result
+    return made.result
+
+
+def _examine(task: Task, made: Made, cases: Cases, bench: Bench) -> ExportResult:
+    """Cap the file's IR version, canonicalise it, check it, prove it, and store it with what trials need."""
+    with tempfile.TemporaryDirectory(dir=bench.scratch, prefix="canonical-") as name:
+        capped = lower_ir(made.path, task.variant.ir_version)
+        canonical = canonicalise(capped, Path(name))
+        return _examine_canonical(task, made, canonical, cases, bench)
+
+
+def _examine_canonical(task: Task, made: Made, canonical: Canonical, cases: Cases, bench: Bench) -> ExportResult:
     facts = facts_of(canonical.model)
-    result = ExportResult(task.variant, Stage.CHECK, tolerance=tolerance_for(task.variant.precision), seconds=seconds)
+    precision = next((step.name for step in made.steps if step.kind is Kind.PRECISION), FP32)
+    result = ExportResult(task.variant, Stage.CHECK, tolerance=tolerance_for(precision))
     failure = (
         check_opset(facts, task.variant.opset)
+        or check_ir(canonical.model, task.variant.ir_version)
         or check_graph(canonical.path, canonical.model)
         or check_dimensions(facts, {name: dict(axes) for name, axes in task.dynamic.items()})
         or _unproven(task, cases)
     )
     if failure is None:
         proof = prove(canonical.path, cases.cases, result.tolerance, bench.proof_timeout_s)
-        failure = _with_warnings(proof.failure, tracing.warnings)
+        failure = _with_warnings(proof.failure, made.warnings)
         result = replace(result, numerics=proof.numerics, proof=proof.sizes)
+    if failure is not None and made.steps:
+        failure = blame_step(failure, made.steps[-1].name, precision=made.steps[-1].kind is Kind.PRECISION)
     manifest = store_artifact(canonical, bench.blobs, bench.originals)
     proven = {} if failure else _proven(facts, task.dynamic)
     result = replace(result, manifest=manifest, produced=produced_of(facts, manifest, canonical.graph_hash, proven))
@@ -137,6 +195,9 @@ def produced_of(facts: Facts, manifest: Manifest, graph_hash: str, proven: dict[
         size_bytes=manifest.size_bytes,
         nodes=facts.nodes,
         domains=facts.domains,
+        operators=facts.operators,
+        types=facts.types,
+        declared={value.name: value.sizes for value in facts.inputs},
     )
 
 

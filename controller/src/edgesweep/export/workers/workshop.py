@@ -9,6 +9,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from edgesweep_proto.codec import to_json
@@ -19,6 +20,7 @@ from edgesweep.export.artifacts.cache import ExportCache, environment
 from edgesweep.export.artifacts.digest import digest_json, source_key
 from edgesweep.export.artifacts.identity import identity_of
 from edgesweep.export.axes import dimensions_of
+from edgesweep.export.calibration import calibration_feeds
 from edgesweep.export.exporters import Request, Tracing, exporter_named
 from edgesweep.export.failures.classify import shorten
 from edgesweep.export.failures.failure import Failure
@@ -139,7 +141,9 @@ class Workshop:
             # One profile after the other: a trace holds a copy of the graph.
             warm.tracings.clear()
             warm.tracings[group] = self._open(warm.model, variant.exporter, dynamic, cases)
-        task = Task(variant, shapes, dynamic, warm.model.dynamic, dimensions, example_sizes(warm.model))
+        feeds = partial(calibration_feeds, warm.model, cases.traced)
+        example = example_sizes(warm.model)
+        task = Task(variant, shapes, dynamic, warm.model.dynamic, dimensions, example, warm.identity, feeds)
         return export_variant(task, warm.tracings[group], cases, self._bench)
 
     def _cases(self, warm: _Warm, dimensions: tuple[str, ...], shapes: tuple[Shape, ...]) -> Cases:
