@@ -54,6 +54,9 @@ class PlainProgress:
             self._finish(event)
 
     def _start(self, event: SweepStarted) -> None:
+        if self.view.is_matrix:
+            self._write(f"matrix {event.run_id}: {event.name}, {units.plural(event.variants, 'export')}")
+            return
         cells, devices = sum(event.cells.values()), len(event.cells)
         counts = f"{units.plural(cells, 'cell')} on {units.plural(devices, 'device')}"
         self._write(f"run {event.run_id}: {event.name}, {counts}, {units.plural(event.variants, 'export')}")
@@ -97,7 +100,8 @@ class PlainProgress:
         ended = sum(event.outcomes.values())
         total = max(self.view.total, ended)
         state = "finished" if event.complete else "stopped early"
-        cells = units.plural(total, "cell") if ended == total else f"{ended} of {units.plural(total, 'cell')} ended"
+        noun = "variant" if self.view.is_matrix else "cell"
+        cells = units.plural(total, noun) if ended == total else f"{ended} of {units.plural(total, noun)} ended"
         self._write(f"{state} after {units.duration(event.seconds)}; {cells}: {counts or 'none'}")
 
     def _write(self, text: str, *, fold: bool = True) -> None:

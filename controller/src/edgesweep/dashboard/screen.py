@@ -36,10 +36,10 @@ def draw(view: SweepView, width: int, height: int) -> RenderableType:
     lines: list[RenderableType] = [_title(view, width), _bars(view, width), *_counts(view), Text()]
     footer = list(_footer(view))
     room = max(3, height - len(lines) - bool(view.exports.total) - len(footer))
-    fleet = _fleet(view, width, max(2, room * 3 // 5))
+    fleet = [] if view.is_matrix else _fleet(view, width, max(2, room * 3 // 5))
     lines += fleet
     room -= len(fleet)
-    exporting = view.exports.going_on and not view.finished
+    exporting = view.is_matrix or (view.exports.going_on and not view.finished)
     if exporting:
         active = list(_active_exports(view, max(0, min(room - 2, room // 2))))
         if active:
@@ -63,7 +63,10 @@ def _title(view: SweepView, width: int) -> RenderableType:
     grid.add_column(no_wrap=True, overflow="ellipsis")
     grid.add_column(justify="right", no_wrap=True)
     head = Text.assemble(
-        ("Edgesweep ", "bold"), (view.name or "starting", "bold cyan"), ("  run ", "dim"), view.run_id or "not begun"
+        ("Edgesweep ", "bold"),
+        (view.name or "starting", "bold cyan"),
+        ("  matrix " if view.is_matrix else "  run ", "dim"),
+        view.run_id or "not begun",
     )
     state = "running"
     if view.finished:
@@ -76,8 +79,8 @@ def _title(view: SweepView, width: int) -> RenderableType:
 
 def _bars(view: SweepView, width: int) -> RenderableType:
     bar = min(_BAR_WIDTH if width < WIDE else 2 * _BAR_WIDTH, max(10, width - 50))
-    rows = [("cells", view.done, view.total, _time_left(view))]
-    if view.exports.total:
+    rows = [] if view.is_matrix else [("cells", view.done, view.total, _time_left(view))]
+    if view.exports.total or view.is_matrix:
         rows.insert(0, ("exports", view.exports.done, view.exports.total, _export_note(view)))
     counts = [f"{done} of {total}" for _, done, total, _ in rows]
     grid = Table.grid(padding=(0, 2, 0, 0))
@@ -116,16 +119,24 @@ def _time_left(view: SweepView) -> Text:
 
 
 def _counts(view: SweepView) -> Iterable[Text]:
-    counts = view.counts
+    counts = _export_counts(view) if view.is_matrix else view.counts
     line = Text(overflow="fold")
     for word, amount in counts.items():
         mark = OUTCOMES[word].mark if word in OUTCOMES else "*"
         line.append(f"{mark} {amount} {word}   ", style=STYLES.get(word, "") if amount else "dim")
     if view.earlier:
         line.append(f"{view.earlier} ended before the resume   ", style="dim")
-    left = view.total - view.done
+    left = view.exports.total - view.exports.done if view.is_matrix else view.total - view.done
     line.append(f"{OUTCOMES['unfinished'].mark} {left} to do", style="cyan" if left else "dim")
     yield line
+
+
+def _export_counts(view: SweepView) -> dict[str, int]:
+    """Variants by outcome while a matrix goes on; its own count, which knows the skipped ones too, once it has ended."""
+    if view.finished:
+        return view.finished.outcomes
+    exports = view.exports
+    return {"pass": exports.done - exports.failed, "failed": exports.failed}
 
 
 # Fleet
@@ -278,6 +289,6 @@ def _footer(view: SweepView) -> Iterable[Text]:
     if view.notice:
         yield Text(view.notice, style="yellow", no_wrap=True, overflow="ellipsis")
     if view.finished and not view.finished.complete:
-        yield Text(f"Next: {view.resume_command} {view.run_id}", style="bold")
+        yield Text(f"Next: {view.next_command}", style="bold")
     elif not view.finished and view.run_id:
-        yield Text(f"Ctrl-C stops; go on with: {view.resume_command} {view.run_id}", style="dim", no_wrap=True)
+        yield Text(f"Ctrl-C stops; go on with: {view.next_command}", style="dim", no_wrap=True)

@@ -186,6 +186,16 @@ class SweepView:
         return self.done - len(self._outcome_of)
 
     @property
+    def is_matrix(self) -> bool:
+        """Whether only exports are watched: an export matrix knows no devices."""
+        return self.started_at is not None and not self.devices and not self.total
+
+    @property
+    def next_command(self) -> str:
+        """What goes on with the run after a stop; a matrix is started anew and finds what is done in the cache."""
+        return self.resume_command if self.is_matrix else f"{self.resume_command} {self.run_id}"
+
+    @property
     def elapsed(self) -> float | None:
         """Seconds since the sweep began; its own figure once it has ended; None before it began."""
         if self.finished:

@@ -25,12 +25,22 @@ def select(cells: Sequence[Cell], expression: str = "", devices: Sequence[str] =
     Raises:
         EdgesweepError: `usage` when the expression cannot be read.
     """
-    fits = _Parser(expression).parse() if expression.strip() else (lambda _name: True)
+    fits = matcher(expression)
     return tuple(
         cell
         for cell in cells
-        if (not devices or any(fnmatchcase(cell.device, glob) for glob in devices)) and fits(cell.name.lower())
+        if (not devices or any(fnmatchcase(cell.device, glob) for glob in devices)) and fits(cell.name)
     )
+
+
+def matcher(expression: str) -> Callable[[str], bool]:
+    """Whether a name fits the expression, as `select` reads it; an empty one fits every name.
+
+    Raises:
+        EdgesweepError: `usage` when the expression cannot be read.
+    """
+    test = _Parser(expression).parse() if expression.strip() else (lambda _name: True)
+    return lambda name: test(name.lower())
 
 
 class _Parser:

@@ -13,7 +13,8 @@ class SweepStarted:
     """A run begins. `cells` counts the planned cells by device name; `colocated` names devices on this very host.
 
     `trials` is how many trials every measured cell gets, spread over the run in as many rounds. `resume_command`,
-    followed by the run's id, goes on with it after a stop.
+    followed by the run's id, goes on with it after a stop. An export matrix has `variants` and no devices; its
+    `resume_command` stands alone and starts it anew.
     """
 
     run_id: str
