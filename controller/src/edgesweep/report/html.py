@@ -87,7 +87,7 @@ def render_html(doc: Doc) -> str:
     anchors = {cell["name"]: f"f{index}" for index, finding in enumerate(findings) for cell in finding.cells}
     row_ids = {cell["name"]: f"c{index}" for index, cell in enumerate(doc["cells"])}
     figures, rows = _rows(doc["cells"], row_ids, anchors)
-    html: str = _template().render(
+    html: str = template().render(
         run=doc["run"],
         state=str(doc["run"].get("state") or ""),
         started=when(doc["run"].get("started")),
@@ -108,7 +108,7 @@ def render_html(doc: Doc) -> str:
         notes=list({note.place: note for note in notes_of(doc["cells"]).values()}.values()),
         figures=figures,
         rows=rows,
-        findings=_finding_views(findings),
+        findings=finding_views(findings),
         row_ids=row_ids,
         exports=_exports(doc["cells"]),
         size_unit=units.size_unit((cell.get("produced") or {}).get("size_bytes") for cell in doc["cells"]),
@@ -117,7 +117,8 @@ def render_html(doc: Doc) -> str:
 
 
 @cache
-def _template() -> Any:
+def template(name: str = "report.html.j2") -> Any:
+    """A page of this room, with the filters that its pages share."""
     environment = Environment(
         loader=PackageLoader("edgesweep.report"),
         autoescape=True,
@@ -139,7 +140,7 @@ def _template() -> Any:
         "sensors": sensors,
     }
     environment.globals["legend"] = charts.legend_mark
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def breakable(text: str) -> Markup:
@@ -284,7 +285,8 @@ def _figures(cell: Cell, latency: Doc, time: units.Unit, cold: units.Unit, size:
     )
 
 
-def _finding_views(findings: list[Finding]) -> list[dict[str, Any]]:
+def finding_views(findings: list[Finding]) -> list[dict[str, Any]]:
+    """The findings with their messages as the page shows them, and as much of the details as it has room for."""
     budget = _DETAILS_TOTAL_CHARS
     views = []
     for finding in findings:

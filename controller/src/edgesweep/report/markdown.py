@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from edgesweep.report import units
+from edgesweep.report.markdown_text import code as _code
+from edgesweep.report.markdown_text import table as _table
+from edgesweep.report.markdown_text import text as _text
 from edgesweep.report.matrix import Block, Column, matrix_blocks
 from edgesweep.report.outcomes import (
     Cell,
@@ -27,10 +29,6 @@ from edgesweep.report.outcomes import (
 _MATRIX_COLUMNS = 8
 _CELLS_PER_MESSAGE = 5
 _NOTHING = units.NOTHING
-
-#: Characters that Markdown or HTML would read; an underscore inside a word, as in a cause code, is text to both.
-_MARKUP = re.compile(r"[\\`*\[\]<>|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-_LINE_START = re.compile(r"^[-+#=~]")
 
 
 def render_markdown(doc: Doc) -> str:
@@ -199,24 +197,3 @@ def _device(device: dict[str, Any]) -> tuple[str, ...]:
         _text(", ".join(runtime["id"] for runtime in device.get("runtimes") or []) or _NOTHING),
         _text(", ".join(filter(None, notes)) or _NOTHING),
     )
-
-
-def _table(
-    header: Sequence[str], rows: Iterable[Sequence[str]], *, right: frozenset[int] | set[int] = frozenset()
-) -> str:
-    """A table in GitHub's form; `right` names the columns of figures."""
-    rule = ["---:" if index in right else "---" for index in range(len(header))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
-
-
-def _text(value: object) -> str:
-    """`value` as one line of plain text: nothing in it is read as Markdown or HTML."""
-    line = " ".join(str(value).split())
-    return _LINE_START.sub(r"\\\g<0>", _MARKUP.sub(r"\\\g<0>", line))
-
-
-def _code(value: object) -> str:
-    """`value` as code on one line, outside tables."""
-    line = " ".join(str(value).split())
-    fence = "``" if "`" in line else "`"
-    return f"{fence} {line} {fence}" if fence == "``" else f"{fence}{line}{fence}"

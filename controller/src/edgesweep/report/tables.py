@@ -65,11 +65,13 @@ def styled(word: str, text: str | None = None) -> Text:
     return Text(word if text is None else text, style=STYLES.get(word, ""))
 
 
-def _table() -> Table:
+def plain_table() -> Table:
+    """An empty table as all of them look: a rule under its head and no frame."""
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
 
 
-def _heading(text: str) -> Text:
+def heading(text: str) -> Text:
+    """The head of a part."""
     return Text(text, style="bold underline")
 
 
@@ -84,7 +86,7 @@ def matrix_table(doc: Doc) -> RenderableType:
     def build(width: int) -> RenderableType:
         parts: list[RenderableType] = []
         for block in blocks:
-            parts += [Text(), _heading(block.title), *_matrix_of(block, width)]
+            parts += [Text(), heading(block.title), *_matrix_of(block, width)]
         if several:
             note = "1/2 failed: one of the two shapes or sessions of that variant failed; a bare word stands for all of them"
             parts.append(Text(note, style="dim"))
@@ -111,7 +113,7 @@ def _matrix_of(block: Block, width: int) -> Iterable[Table]:
     square_width = max([9, *(len(square) for square in squares)])
     fitting = max(1, (width - label_width - 1) // (square_width + 1))
     for start in range(0, len(opsets), fitting):
-        table = _table()
+        table = plain_table()
         table.add_column("model, variant", width=label_width, overflow="fold")
         shown = opsets[start : start + fitting]
         for opset in shown:
@@ -154,7 +156,7 @@ def results_table(doc: Doc) -> RenderableType:
         parts: list[RenderableType] = []
         for place, models in places.items():
             table = _results_of(models, time, size, notes, label_width=max(20, min(longest, width - _FIGURES_WIDTH)))
-            parts += [Text(), _heading(place), table]
+            parts += [Text(), heading(place), table]
         return Group(*parts, *_legend(measured, notes))
 
     return Adaptive(build)
@@ -176,7 +178,7 @@ def _legend(measured: list[Cell], notes: dict[str, Note]) -> Iterable[Text]:
 def _results_of(
     models: dict[str, list[Cell]], time: units.Unit, size: units.Unit, notes: dict[str, Note], *, label_width: int
 ) -> Table:
-    table = _table()
+    table = plain_table()
     table.add_column("model, variant", overflow="fold", width=label_width)
     for heading in (f"median\n{time.symbol}", f"±\n{time.symbol}", f"p99\n{time.symbol}", "n", f"peak\n{size.symbol}"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -234,7 +236,7 @@ def findings(doc: Doc) -> RenderableType:
         return Text("No findings: every cell passes.")
 
     def build(width: int) -> RenderableType:
-        parts: list[RenderableType] = [Text(), _heading("Findings")]
+        parts: list[RenderableType] = [Text(), heading("Findings")]
         for group in groups:
             parts += [Text(), *_finding(group, doc, width)]
         return Group(*parts)
@@ -295,7 +297,7 @@ def summary_line(doc: Doc) -> RenderableType:
 
 def runs_table(document: Doc) -> RenderableType:
     """The list of runs, newest first."""
-    table = _table()
+    table = plain_table()
     table.add_column("run", no_wrap=True)
     table.add_column("plan", overflow="fold")
     table.add_column("started (UTC)", no_wrap=True)
@@ -326,7 +328,7 @@ def device_table(record: Doc) -> RenderableType:
     facts.add_column(overflow="fold")
     for name, value in device_facts(record):
         facts.add_row(name, Text(value))
-    runtimes = _table()
+    runtimes = plain_table()
     for heading in ("runtime", "onnxruntime", "Python"):
         runtimes.add_column(heading, no_wrap=True)
     runtimes.add_column("providers that ran", overflow="fold")
@@ -346,4 +348,4 @@ def device_table(record: Doc) -> RenderableType:
         )
     missing = Text("no runtime: install onnxruntime in a Python environment on the device, then restart its agent")
     shown: RenderableType = runtimes if record.get("runtimes") else missing
-    return Adaptive(lambda _width: Group(_heading(record["name"]), facts, Text(), shown))
+    return Adaptive(lambda _width: Group(heading(record["name"]), facts, Text(), shown))
