@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -46,7 +47,10 @@ class ExportService:
         self._slots = [Slot(layout, limits) for _ in range(count)]
         self._timeout_s = timeout_s
         self._serving: set[asyncio.Task[None]] = set()
+        #: Told of every variant that a slot takes up.
         self.on_start: Callable[[Variant], None] | None = None
+        #: Told of every step that a variant comes to; `STEPS` in `workers.requests` lists them in order.
+        self.on_step: Callable[[Variant, str], None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -136,5 +140,9 @@ class ExportService:
         """The job's result, and those of the jobs that are bound to end the same way."""
         if self.on_start is not None:
             self.on_start(job.variant)
-        ended = await attempt(slot, job, self._timeout_s)
+        ended = await attempt(slot, job, self._timeout_s, partial(self._tell_step, job.variant))
         return ended.all_results(job, schedule)
+
+    def _tell_step(self, variant: Variant, step: str) -> None:
+        if self.on_step is not None:
+            self.on_step(variant, step)

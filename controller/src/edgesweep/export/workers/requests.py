@@ -22,6 +22,9 @@ from edgesweep.export.schedule import ExportJob, Schedule
 from edgesweep.export.workers.slot import Slot, WorkerDiedError, WorkerTimeoutError
 from edgesweep.models.source import ModelFacts, ModelSource
 
+#: What a worker announces on a variant's way, in order; what is known already is passed over.
+STEPS = ("import", "factory", "waiting", "prepare", "capture", "export", "check", "prove")
+
 #: Steps before the model's own code runs: what takes too long there is the host's fault.
 _STARTING = frozenset({"start", "import"})
 #: Steps that every opset of a profile goes through alike: what hangs there would hang again at each.
