@@ -180,8 +180,8 @@ def _results_of(
 ) -> Table:
     table = plain_table()
     table.add_column("model, variant", overflow="fold", width=label_width)
-    for heading in (f"median\n{time.symbol}", f"±\n{time.symbol}", f"p99\n{time.symbol}", "n", f"peak\n{size.symbol}"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    for head in (f"median\n{time.symbol}", f"±\n{time.symbol}", f"p99\n{time.symbol}", "n", f"peak\n{size.symbol}"):
+        table.add_column(head, justify="right", no_wrap=True)
     table.add_column("trust", overflow="fold", min_width=12)
     for model, cells in models.items():
         table.add_row(Text(model, style="bold"))
@@ -329,8 +329,8 @@ def device_table(record: Doc) -> RenderableType:
     for name, value in device_facts(record):
         facts.add_row(name, Text(value))
     runtimes = plain_table()
-    for heading in ("runtime", "onnxruntime", "Python"):
-        runtimes.add_column(heading, no_wrap=True)
+    for head in ("runtime", "onnxruntime", "Python"):
+        runtimes.add_column(head, no_wrap=True)
     runtimes.add_column("providers that ran", overflow="fold")
     runtimes.add_column("harness floor", justify="right", no_wrap=True)
     for runtime in record.get("runtimes") or []:
