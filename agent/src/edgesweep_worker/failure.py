@@ -21,6 +21,10 @@ _OPERATOR = re.compile(
     r"No Op registered for (?P<unknown>\S+)|(?P<foreign>\S+) is not a registered function/op"
     r"|Could not find an implementation for (?P<missing>\S+)|No opset import for domain '(?P<domain>[^']*)'"
 )
+_TYPE = re.compile(
+    r"MLDataType for: tensor\((?P<missing>\w+)\)|Invalid tensor data type (?P<number>\d+)"
+    r"|Attribute to does not specify a valid type"
+)
 _INVALID_FILE = re.compile(
     r"INVALID_PROTOBUF|Protobuf parsing failed|No graph was found in the protobuf|does not have a graph|NO_SUCHFILE"
     r"|invalid ORT format model|The ORT format model version"
@@ -76,6 +80,14 @@ def unsupported_operator(text: str) -> str | None:
     if match["domain"] is not None:
         return f"{match['domain'] or 'ai.onnx'}:*"
     return next(name for name in (match["unknown"], match["foreign"], match["missing"]) if name)
+
+
+def unsupported_type(text: str) -> str | None:
+    """The element type that `text` says the runtime does not have, or its number; None when it says no such thing."""
+    match = _TYPE.search(text)
+    if match is None:
+        return None
+    return match["missing"] or (f"number {match['number']}" if match["number"] else "that it casts to")
 
 
 def is_invalid_file(text: str) -> bool:

@@ -10,7 +10,8 @@ import struct
 from typing import Sequence
 
 _FLOAT = 1
-_INTS_ATTRIBUTE = 7
+_STRING = 8
+_FLOAT_ATTRIBUTE, _INT_ATTRIBUTE, _INTS_ATTRIBUTE = 1, 2, 7
 
 #: IR 7 and opset 13 are the oldest pair that every supported runtime and provider takes.
 IR_VERSION = 7
@@ -28,9 +29,10 @@ def identity_model(ir_version: int, opsets: Sequence[tuple[str, int]]) -> bytes:
     return _model(_graph([node], [("x", (1, 8))], [("y", (1, 8))]), ir_version, opsets)
 
 
-def add_model() -> bytes:
+def add_model(ir_version: int = IR_VERSION, opset: int = OPSET) -> bytes:
     """`y = x + x` on 8 floats: the least work a session can do, so its time is the harness's own."""
-    return _model(_graph([_node("Add", ["x", "x"], ["y"])], [("x", (1, 8))], [("y", (1, 8))]))
+    graph = _graph([_node("Add", ["x", "x"], ["y"])], [("x", (1, 8))], [("y", (1, 8))])
+    return _model(graph, ir_version, [("", opset)])
 
 
 def dense_model() -> bytes:
@@ -48,6 +50,49 @@ def convolution_model() -> bytes:
     return _model(_graph([node], [("x", (1, 3, 8, 8))], [("y", (1, 4, 8, 8))], [weights]))
 
 
+def models_with_type(element_type: int, bits: int, ir_version: int, opset: int) -> list[bytes]:
+    """Models that hold values of one element type: a cast to it and back, weights of it, and an input of it.
+
+    A runtime that takes the type at all takes it in one of these places; which one differs from type to type.
+
+    Args:
+        element_type: number of TensorProto.DataType.
+        bits: bits of one element; 0 for a string.
+        ir_version: IR version of the models.
+        opset: their opset.
+    """
+    ends = [("x", (1, 8))], [("y", (1, 8))]
+    there_and_back = [
+        _node("Cast", ["x"], ["t"], [_int("to", element_type)]),
+        _node("Cast", ["t"], ["y"], [_int("to", _FLOAT)]),
+    ]
+    graphs = [_graph(there_and_back, *ends)]
+    if element_type != _STRING:
+        weights = _number(1, 8) + _number(2, element_type) + _text(8, "w") + _field(9, bytes(bits))
+        unpack = [_node("DequantizeLinear", ["w", "s"], ["d"]), _node("Add", ["x", "d"], ["y"])]
+        graphs.append(_graph(unpack, *ends, initializers=[weights, _tensor("s", (), [1.0])]))
+    graphs.append(_graph([_node("Identity", ["x"], ["y"])], *ends, element_type=element_type))
+    return [_model(graph, ir_version, [("", opset)]) for graph in graphs]
+
+
+def models_of_domains() -> dict[str, Sequence[bytes]]:
+    """Models of one node each, by the domain that the node's operator belongs to.
+
+    Importing a domain shows nothing: runtimes take the name of any.
+    """
+    return {
+        "ai.onnx": [add_model()],
+        "ai.onnx.ml": [_of_domain("ai.onnx.ml", "Binarizer", [_float("threshold", 0.5)])],
+        "com.microsoft": [_of_domain("com.microsoft", name) for name in ("Gelu", "QuickGelu")],
+        "com.microsoft.nchwc": [_of_domain("com.microsoft.nchwc", "GlobalAveragePool", shape=(1, 16, 1, 1))],
+    }
+
+
+def _of_domain(domain: str, operator: str, attributes: Sequence[bytes] = (), shape: Sequence[int] = (1, 8)) -> bytes:
+    node = _node(operator, ["x"], ["y"], attributes, domain)
+    return _model(_graph([node], [("x", shape)], [("y", shape)]), opsets=[("", OPSET), (domain, 1)])
+
+
 def _model(graph: bytes, ir_version: int = IR_VERSION, opsets: Sequence[tuple[str, int]] = (("", OPSET),)) -> bytes:
     imports = b"".join(
         _field(8, (_text(1, domain) if domain else b"") + _number(2, version)) for domain, version in opsets
@@ -60,30 +105,46 @@ def _graph(
     inputs: Sequence[tuple[str, Sequence[int]]],
     outputs: Sequence[tuple[str, Sequence[int]]],
     initializers: Sequence[bytes] = (),
+    element_type: int = _FLOAT,
 ) -> bytes:
     parts = [_field(1, node) for node in nodes]
     parts.append(_text(2, "null"))
     parts += [_field(5, tensor) for tensor in initializers]
-    parts += [_field(11, _value_info(name, shape)) for name, shape in inputs]
-    parts += [_field(12, _value_info(name, shape)) for name, shape in outputs]
+    parts += [_field(11, _value_info(name, shape, element_type)) for name, shape in inputs]
+    parts += [_field(12, _value_info(name, shape, element_type)) for name, shape in outputs]
     return b"".join(parts)
 
 
-def _node(operator: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Sequence[bytes] = ()) -> bytes:
+def _node(
+    operator: str,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    attributes: Sequence[bytes] = (),
+    domain: str = "",
+) -> bytes:
     parts = [_text(1, name) for name in inputs]
     parts += [_text(2, name) for name in outputs]
-    parts += [_text(3, operator.lower()), _text(4, operator)]
+    parts += [_text(3, f"{operator.lower()}_{outputs[0]}"), _text(4, operator)]
     parts += [_field(5, attribute) for attribute in attributes]
+    parts += [_text(7, domain)] if domain else []
     return b"".join(parts)
+
+
+def _float(name: str, value: float) -> bytes:
+    return _text(1, name) + _varint(2 << 3 | 5) + struct.pack("<f", value) + _number(20, _FLOAT_ATTRIBUTE)
+
+
+def _int(name: str, value: int) -> bytes:
+    return _text(1, name) + _number(3, value) + _number(20, _INT_ATTRIBUTE)
 
 
 def _ints(name: str, values: Sequence[int]) -> bytes:
     return _text(1, name) + b"".join(_number(8, value) for value in values) + _number(20, _INTS_ATTRIBUTE)
 
 
-def _value_info(name: str, shape: Sequence[int]) -> bytes:
+def _value_info(name: str, shape: Sequence[int], element_type: int) -> bytes:
     dimensions = b"".join(_field(1, _number(1, size)) for size in shape)
-    tensor_type = _number(1, _FLOAT) + _field(2, dimensions)
+    tensor_type = _number(1, element_type) + _field(2, dimensions)
     return _text(1, name) + _field(2, _field(1, tensor_type))
 
 

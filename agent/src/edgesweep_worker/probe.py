@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import json
 import platform
-import select
-import signal
 import statistics
-import sys
 import tempfile
-import time
-import warnings
 from typing import Any, Callable
 
-from edgesweep_worker import null_model, process
+from edgesweep_worker import limits, null_model
 from edgesweep_worker.failure import EVIDENCE_LIMIT
+from edgesweep_worker.forked import NoAnswer, ask_child
 
 #: A provider that hangs must not take the probe with it.
 _PROVIDER_SECONDS = 60.0
@@ -41,6 +37,10 @@ def probe_runtime(scratch_dir: str) -> dict[str, Any]:
         "providers": [],
         "harness_floor_s": None,
         "fault": "",
+        "max_opset": None,
+        "max_ir_version": None,
+        "types": [],
+        "domains": [],
     }
     try:
         import numpy as np
@@ -69,6 +69,7 @@ def probe_runtime(scratch_dir: str) -> dict[str, Any]:
         {"name": name, "nodes": tried[name][0], "message": tried[name][1]} for name in found["listed_providers"]
     ]
     if tried.get("CPUExecutionProvider", (0, ""))[0]:
+        found.update(limits.probe_limits(ort))
         found["harness_floor_s"] = _harness_floor_s(ort)
     return found
 
@@ -109,55 +110,11 @@ def _try_provider(ort: Any, name: str, scratch_dir: str) -> tuple[int, str]:
 
 def _in_child(try_it: Callable[[], tuple[int, str]]) -> tuple[int, str]:
     """Run `try_it` in a forked child, so that a provider that crashes or hangs is a finding of its own."""
-    reader, writer = os.pipe()
-    parent = os.getpid()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with warnings.catch_warnings():
-        # 3.12 warns of any thread; the only ones here are idle pools of libraries that handle a fork themselves.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        _child(writer, parent, try_it)
-    os.close(writer)
     try:
-        data = _read_all(reader, time.monotonic() + _PROVIDER_SECONDS)
-    finally:
-        os.close(reader)
-    if data is None:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return 0, f"no answer within {_PROVIDER_SECONDS:g} s"
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return 0, f"the process died of signal {os.WTERMSIG(status)}"
-    nodes, _, words = data.decode("utf-8", "replace").partition(" ")
-    return (int(nodes), words) if nodes.isdigit() else (0, f"the process ended with status {os.WEXITSTATUS(status)}")
-
-
-def _child(writer: int, parent: int, try_it: Callable[[], tuple[int, str]]) -> None:
-    status = 1
-    try:
-        if process.die_with_parent(parent):
-            nodes, words = try_it()
-            os.write(writer, f"{nodes} {words}".encode())
-            status = 0
-    finally:
-        # Never back into the parent's code, and no exit handlers: they belong to the parent.
-        os._exit(status)
-
-
-def _read_all(reader: int, deadline: float) -> bytes | None:
-    """Everything until the pipe closes; None when the deadline comes first."""
-    parts = []
-    while True:
-        ready, _, _ = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
-            return None
-        part = os.read(reader, 65536)
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
+        nodes, words = json.loads(ask_child(lambda: json.dumps(try_it()), _PROVIDER_SECONDS))
+    except NoAnswer as error:
+        return 0, str(error)
+    return int(nodes), str(words)
 
 
 def _harness_floor_s(ort: Any) -> float:

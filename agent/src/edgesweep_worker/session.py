@@ -115,6 +115,7 @@ def load_failure(ort: Any, error: Exception, model_path: str, first_provider: st
     opset = failure.refused_opset(text)
     fault = _external_fault(model_path)
     operator = failure.unsupported_operator(text)
+    element_type = failure.unsupported_type(text)
     if failure.is_out_of_memory(error):
         cause, message = "oom", f"{version} could not get the memory it needs to load the model"
     elif opset:
@@ -126,6 +127,8 @@ def load_failure(ort: Any, error: Exception, model_path: str, first_provider: st
         cause, message = "invalid_model_file", "the file is not a whole ONNX model"
     elif operator:
         cause, message = "unsupported_op", f"{version} has no kernel for operator {operator}"
+    elif element_type:
+        cause, message = "unsupported_op", f"{version} does not have the element type {element_type}"
     elif first_provider != CPU and isinstance(error, (RuntimeError, ValueError)):
         # The C++ library raises its own types; these two come from making the provider itself.
         cause, message = "provider_unavailable", f"{version} could not make {first_provider}"

@@ -16,7 +16,11 @@ class ProviderProbe:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """One onnxruntime build in its own environment; `fault` says why it cannot be used."""
+    """One onnxruntime build in its own environment; `fault` says why it cannot be used.
+
+    `max_opset`, `max_ir_version`, `types` (element types by numpy's names) and `domains` (of operators) are its limits as
+    a probe found them by loading models; None or empty where none was found, which is no limit.
+    """
 
     id: str
     flavour: str
@@ -28,6 +32,10 @@ class Runtime:
     providers: tuple[ProviderProbe, ...]
     harness_floor_s: float | None = None
     fault: str = ""
+    max_opset: int | None = None
+    max_ir_version: int | None = None
+    types: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
 
     @property
     def usable_providers(self) -> tuple[str, ...]:

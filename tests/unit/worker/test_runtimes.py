@@ -14,6 +14,8 @@ np = pytest.importorskip("numpy")
 onnx = pytest.importorskip("onnx")
 helper = onnx.helper
 
+#: Newest opset and IR version by release, as measured with released builds.
+LIMITS = {"1.16": (19, 9), "1.17": (20, 9), "1.19": (21, 10), "1.23": (23, 11), "1.24": (25, 13)}
 OPENVINO = "OpenVINOExecutionProvider"
 LISTED = [path for path in os.environ.get("EDGESWEEP_TEST_RUNTIMES", "").split(os.pathsep) if path]
 NO_RUNTIME = pytest.param("", marks=pytest.mark.skip(reason="EDGESWEEP_TEST_RUNTIMES lists no interpreter"))
@@ -43,6 +45,33 @@ def test_a_trial_passes_with_every_fact(workshop, bench, interpreter, runtime):
     assert ended.facts["session"]["runtime_version"] == runtime["version"]
     assert {"cold_start", "memory", "numerics", "accounting", "samples", "placement"} <= set(ended.facts)
     assert ended.facts["placement"]["shares"][0]["nodes"] >= 1
+
+
+def test_the_limits_are_those_of_the_release(runtime):
+    release = ".".join(runtime["version"].split(".")[:2])
+    if release not in LIMITS:
+        pytest.skip("the limits of onnxruntime " + release + " were not measured")
+    assert (runtime["max_opset"], runtime["max_ir_version"]) == LIMITS[release]
+    assert {"float32", "float16", "int64"} <= set(runtime["types"])
+
+
+@pytest.mark.parametrize("over", ["max_opset", "max_ir_version"])
+def test_one_beyond_the_limits_is_refused_with_the_cause(workshop, bench, interpreter, runtime, over):
+    known = {"max_opset": ("opset", "opset_unsupported"), "max_ir_version": ("ir", "ir_unsupported")}
+    word, cause = known[over]
+    model = bench.affine(**{word: runtime[over]})
+    assert workshop.run(bench.job(model.path, {"x": model.x}), interpreter).verdict == ("pass", "placement", "")
+    model = bench.affine(**{word: runtime[over] + 1})
+    assert workshop.run(bench.job(model.path, {"x": model.x}), interpreter).verdict == ("failed", "load", cause)
+
+
+def test_what_the_probe_says_of_types_is_what_a_load_says(workshop, bench, interpreter, runtime):
+    """A type that the probe calls missing is refused as `unsupported_op`, wherever the model has it."""
+    number = onnx.TensorProto.COMPLEX64
+    assert "complex64" not in runtime["types"]
+    path = bench.save("z", [helper.make_node("Identity", ["z"], ["y"])], {"z": (number, [2])}, {"y": (number, [2])})
+    ended = workshop.run(bench.job(path, {"z": np.ones(2, dtype=np.complex64)}), interpreter)
+    assert ended.verdict == ("failed", "load", "unsupported_op")
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,10 @@ class Runtime(_message.Message):
     PROVIDERS_FIELD_NUMBER: _builtins.int
     HARNESS_FLOOR_S_FIELD_NUMBER: _builtins.int
     FAULT_FIELD_NUMBER: _builtins.int
+    MAX_OPSET_FIELD_NUMBER: _builtins.int
+    MAX_IR_VERSION_FIELD_NUMBER: _builtins.int
+    TYPES_FIELD_NUMBER: _builtins.int
+    DOMAINS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     flavour: _builtins.str
     version: _builtins.str
@@ -70,12 +74,21 @@ class Runtime(_message.Message):
     """Median time of one inference of the null model, the harness's own floor."""
     fault: _builtins.str
     """Why this runtime cannot be used; empty when it can."""
+    max_opset: _builtins.int
+    """The newest opset of ai.onnx and the newest IR version that load and run; absent when a probe found no end to them."""
+    max_ir_version: _builtins.int
     @_builtins.property
     def listed_providers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """As compiled in, in onnxruntime's own order."""
 
     @_builtins.property
     def providers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderProbe]: ...
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Element types, by numpy's names, and operator domains of which a model could be loaded; empty when not probed."""
+
+    @_builtins.property
+    def domains(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -89,14 +102,27 @@ class Runtime(_message.Message):
         providers: _abc.Iterable[Global___ProviderProbe] | None = ...,
         harness_floor_s: _builtins.float | None = ...,
         fault: _builtins.str = ...,
+        max_opset: _builtins.int | None = ...,
+        max_ir_version: _builtins.int | None = ...,
+        types: _abc.Iterable[_builtins.str] | None = ...,
+        domains: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s", "harness_floor_s", b"harness_floor_s"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s", "_max_ir_version", b"_max_ir_version", "_max_opset", b"_max_opset", "harness_floor_s", b"harness_floor_s", "max_ir_version", b"max_ir_version", "max_opset", b"max_opset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s", "build_info", b"build_info", "fault", b"fault", "flavour", b"flavour", "harness_floor_s", b"harness_floor_s", "id", b"id", "listed_providers", b"listed_providers", "numpy_version", b"numpy_version", "providers", b"providers", "python_version", b"python_version", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s", "_max_ir_version", b"_max_ir_version", "_max_opset", b"_max_opset", "build_info", b"build_info", "domains", b"domains", "fault", b"fault", "flavour", b"flavour", "harness_floor_s", b"harness_floor_s", "id", b"id", "listed_providers", b"listed_providers", "max_ir_version", b"max_ir_version", "max_opset", b"max_opset", "numpy_version", b"numpy_version", "providers", b"providers", "python_version", b"python_version", "types", b"types", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__harness_floor_s: _TypeAlias = _typing.Literal["harness_floor_s"]  # noqa: Y015
     _WhichOneofArgType__harness_floor_s: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s"]  # noqa: Y015
+    _WhichOneofReturnType__max_ir_version: _TypeAlias = _typing.Literal["max_ir_version"]  # noqa: Y015
+    _WhichOneofArgType__max_ir_version: _TypeAlias = _typing.Literal["_max_ir_version", b"_max_ir_version"]  # noqa: Y015
+    _WhichOneofReturnType__max_opset: _TypeAlias = _typing.Literal["max_opset"]  # noqa: Y015
+    _WhichOneofArgType__max_opset: _TypeAlias = _typing.Literal["_max_opset", b"_max_opset"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__harness_floor_s) -> _WhichOneofReturnType__harness_floor_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_ir_version) -> _WhichOneofReturnType__max_ir_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_opset) -> _WhichOneofReturnType__max_opset | None: ...
 
 Global___Runtime: _TypeAlias = Runtime  # noqa: Y015
 
