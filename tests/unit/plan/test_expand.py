@@ -8,9 +8,10 @@ import pytest
 from edgesweep.errors import CATALOGUE, EdgesweepError
 from edgesweep.models.source import ModelFacts
 from edgesweep.models.zoo import ZOO
+from edgesweep.plan.builtin import builtin_text
 from edgesweep.plan.cell import Cell, Shape, Skip, Variant
 from edgesweep.plan.expand import SKIPPED_SHAPE, STATIC_SHAPE, UNHELD_SHAPE, DeviceChoice, Expansion, expand
-from edgesweep.plan.load import LoadedPlan, quickstart_text
+from edgesweep.plan.load import LoadedPlan
 from edgesweep.plan.sources import sources_of
 from edgesweep.plan.trouble import in_force, trouble_of
 from edgesweep_proto.device import Runtime
@@ -312,7 +313,7 @@ def test_no_devices_no_cells(read: Read) -> None:
 
 
 def test_the_quickstart_covers_the_ground(read: Read, board: DeviceChoice) -> None:
-    loaded = read(quickstart_text())
+    loaded = read(builtin_text("quickstart"))
     found = expanded(loaded, board)
     assert (loaded.plan.name, loaded.plan.measure.preset, loaded.plan.fail_on) == ("quickstart", "smoke", ("none",))
     assert 60 <= len(found.cells) <= 100

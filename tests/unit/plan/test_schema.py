@@ -194,8 +194,8 @@ def test_the_json_schema_knows_every_key_and_refuses_others() -> None:
 def test_reading_a_plan_imports_nothing_heavy() -> None:
     script = (
         "import sys\n"
-        "from edgesweep.plan import expand, load, preset, selection, sources\n"
-        "loaded = load.parse_plan(load.quickstart_text(), '.', 'q')\n"
+        "from edgesweep.plan import builtin, expand, load, preset, selection, sources\n"
+        "loaded = load.parse_plan(builtin.builtin_text('quickstart'), '.', 'q')\n"
         "sources.sources_of(loaded.plan, loaded.base_dir), preset.preset_of(loaded.plan.measure), load.json_schema()\n"
         "print(sorted({'torch', 'onnx', 'onnxruntime', 'grpc', 'numpy', 'google.protobuf'} & set(sys.modules)))\n"
     )

@@ -18,7 +18,7 @@ def model() -> None:
 )
 @pass_settings
 def list_models(settings: Settings, *, output: str) -> None:
-    """List the models of the zoo with their dynamic dimensions and the sizes each may take."""
+    """List the models of the zoo: their dynamic dimensions, the sizes each may take, the packages that they need."""
     from edgesweep.models.zoo import ZOO
 
     if output == "json":
@@ -27,6 +27,8 @@ def list_models(settings: Settings, *, output: str) -> None:
                 "name": name,
                 "summary": entry.summary,
                 "dimensions": {dim: list(entry.facts.ranges.get(dim, ())) for dim in entry.facts.dimensions},
+                "needs": list(entry.needs),
+                "missing": entry.missing,
             }
             for name, entry in ZOO.items()
         ]
@@ -37,11 +39,15 @@ def list_models(settings: Settings, *, output: str) -> None:
     else:
         from rich.table import Table
 
-        table = Table("model", "what it is", "dynamic dimensions (sizes)")
+        table = Table("model", "what it is", "dynamic dimensions (sizes)", "needs")
         for name, entry in ZOO.items():
             sizes = (
                 f"{dim} {' to '.join(map(str, entry.facts.ranges.get(dim, ('any',))))}"
                 for dim in entry.facts.dimensions
             )
-            table.add_row(name, entry.summary, ", ".join(sizes))
+            needs = " and ".join(entry.needs)
+            told = f"needs {needs} ({'not installed' if entry.missing else 'installed'})" if needs else ""
+            table.add_row(name, entry.summary, ", ".join(sizes), told)
         settings.console().print(table)
+        for sentence in (entry.missing for entry in ZOO.values() if entry.missing):
+            click.echo(sentence, err=True)

@@ -6,12 +6,71 @@ from pathlib import Path
 
 import click
 
-from edgesweep.cli.options import print_json
+from edgesweep.cli.options import Settings, pass_settings, print_json
+
+_START = "quickstart"
 
 
 @click.group()
 def plan() -> None:
-    """Check plan files and print their schema."""
+    """Start plan files, check them, and print their schema."""
+
+
+@plan.command("init")
+@click.argument("path", metavar="[FILE]", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--from",
+    "name",
+    metavar="NAME",
+    default=_START,
+    show_default=True,
+    help="The built-in plan to start from; `edgesweep plan list` names them.",
+)
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+def init(*, path: Path | None, name: str, force: bool) -> None:
+    """Write a built-in plan to FILE, to run it or to make it one's own. Without FILE: NAME.yaml, here."""
+    from edgesweep.errors import EdgesweepError
+    from edgesweep.plan.builtin import builtin_text
+
+    text = builtin_text(name)
+    path = path or Path(f"{name}.yaml")
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise EdgesweepError(
+            "usage", f"there is a file {path} already", remedy="name another, or add --force"
+        ) from error
+    except OSError as error:
+        raise EdgesweepError("usage", f"cannot write {path}: {error.strerror}", remedy="name another file") from error
+    click.echo(f"wrote {path}. Next: edgesweep export matrix {path}, or edgesweep run {path} -n", err=True)
+
+
+@plan.command("list")
+@click.option(
+    "-o", "output", type=click.Choice(["table", "json", "name"]), default="table", show_default=True, help="Form."
+)
+@pass_settings
+def list_plans(settings: Settings, *, output: str) -> None:
+    """List the built-in plans."""
+    from edgesweep.plan.builtin import builtin_plans, builtin_summary
+
+    names = builtin_plans()
+    if output == "json":
+        rows = [{"name": name, "summary": builtin_summary(name)} for name in names]
+        print_json({"schema_version": 1, "plans": rows})
+    elif output == "name":
+        for name in names:
+            click.echo(name)
+    else:
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table("plan", "what it is")
+        for name in names:
+            table.add_row(name, escape(builtin_summary(name)))
+        settings.console().print(table)
+        click.echo("next: edgesweep plan init --from NAME", err=True)
 
 
 @plan.command("check")

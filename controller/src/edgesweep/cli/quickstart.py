@@ -39,12 +39,13 @@ def quickstart(
     from edgesweep.cli.sweeping import RunRequest, open_store, run_to_end
     from edgesweep.fleet.loopback import agent_on_this_host
     from edgesweep.home import find_home
-    from edgesweep.plan.load import parse_plan, quickstart_text
+    from edgesweep.plan.builtin import builtin_text
+    from edgesweep.plan.load import parse_plan
 
     started = time.monotonic()
     check_report_path(report_path)
     home = find_home()
-    loaded = None if resume else parse_plan(quickstart_text(), Path.cwd(), "quickstart.yaml")
+    loaded = None if resume else parse_plan(builtin_text("quickstart"), Path.cwd(), "quickstart.yaml")
     request = RunRequest(loaded, resume, expression, output, progress, resume_command="edgesweep quickstart --resume")
     end = run_to_end(settings, home, request, lambda: agent_on_this_host(home))
     if end.exit_code >= 128:  # noqa: PLR2004 - ended by a signal; the resume line is printed

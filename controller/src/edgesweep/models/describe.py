@@ -14,7 +14,8 @@ def describe_source(source: ModelSource) -> ModelFacts | None:
     """The facts of `source` as far as they are known without torch; None when the model must be loaded for them.
 
     A zoo model's facts are registered and a file's are read from it. A factory is believed when its plan entry declares
-    `dynamic`; the sizes of its example are then unknown, and `example` is empty.
+    `dynamic`; the sizes of its example are then unknown, and `example` is empty. A zoo model that needs a package which is
+    not installed cannot be loaded at all: its facts are what is registered, and say what is missing.
 
     Raises:
         EdgesweepError: `model_unusable` for a zoo name that does not exist or a file that is not a whole ONNX model.
@@ -27,6 +28,8 @@ def describe_source(source: ModelSource) -> ModelFacts | None:
         entry = find_entry(source.ref)
         dynamic, ranges = merge(source, entry.dynamic, entry.facts.ranges)
         dimensions = _dimensions(dynamic)
+        if entry.missing:
+            return ModelFacts(source.name, dimensions, ranges, missing=entry.missing)
         if source.args or source.dynamic or not set(ranges) <= set(dimensions):
             return None
         return ModelFacts(source.name, dimensions, ranges, dict(entry.facts.example))

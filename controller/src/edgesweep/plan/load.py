@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +80,6 @@ def json_schema() -> dict[str, Any]:
     schema = PlanFile.model_json_schema()
     schema["$defs"]["ModelEntry"]["properties"]["zoo"] = {"type": "string", "enum": sorted(ZOO)}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Edgesweep plan"}
-
-
-def quickstart_text() -> str:
-    """The text of the plan that `edgesweep quickstart` runs."""
-    return resources.files("edgesweep.plan").joinpath("quickstart.yaml").read_text(encoding="utf-8")
 
 
 def _validated(yaml_file: YamlFile, text: str, base_dir: Path) -> LoadedPlan:

@@ -12,14 +12,19 @@ def seeded(make: Callable[[], nn.Module], seed: int, *, gain: float = 1.0) -> nn
     """The module that `make` builds, in eval mode, with weights drawn from `seed` alone.
 
     Weights are uniform with variance gain^2 / fan-in: a gain of 1 keeps the magnitude of a layer's input, a larger one
-    makes up for activations that lower it. Scales and running variances of norms lie around 1, biases and running means around 0. The global random state is neither read nor
-    changed, and uniform numbers are used because they come bit for bit alike from every processor.
+    makes up for activations that lower it. Scales and running variances of norms lie around 1, biases and running means
+    around 0. What is computed rather than trained, and so no part of a checkpoint (rotary frequencies, position numbers),
+    stays as it is. The global random state is neither read nor changed, and uniform numbers are used because they come
+    bit for bit alike from every processor.
     """
     with torch.random.fork_rng(devices=[]):
         module = make().eval()
     generator = torch.Generator().manual_seed(seed)
+    trained = module.state_dict()
     with torch.no_grad():
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+            if name not in trained or (isinstance(tensor, nn.Parameter) and not tensor.requires_grad):
+                continue
             low, high = _bounds(name, tensor, gain)
             if tensor.is_floating_point():
                 # Scaling and shifting are steps of their own: fused, they round otherwise on some processors.
@@ -37,7 +42,9 @@ def seeded_example(shape: tuple[int, ...], seed: int) -> torch.Tensor:
 
 def _bounds(name: str, tensor: torch.Tensor, gain: float) -> tuple[float, float]:
     if tensor.dim() > 1:
-        limit = 1.0 if "embedding" in name else gain * (3.0 / tensor[0].numel()) ** 0.5
+        # A filter that makes embeddings of patches is a layer like any other: a lookup table has no more than three axes.
+        table = "embedding" in name and tensor.dim() <= 3  # noqa: PLR2004
+        limit = 1.0 if table else gain * (3.0 / tensor[0].numel()) ** 0.5
         return -limit, limit
     if name.endswith(("weight", "running_var")):
         return 0.8, 1.2
