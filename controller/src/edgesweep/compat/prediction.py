@@ -19,10 +19,12 @@ class Prediction:
     """Why a cell should fail to load.
 
     `cause` is the catalogue code that the load should end with, `message` one sentence with the artifact's value and the
-    runtime's limit. `by` names the cell that was tried, empty while none was.
+    runtime's limit. `limit` is that limit alone, e.g. `opset 19`: what refuses one artifact for it refuses every other.
+    `by` names the cell that was tried, empty while none was.
     """
 
     cause: str
     message: str
     state: PredictionState = PredictionState.PREDICTED
     by: str = ""
+    limit: str = ""
