@@ -74,6 +74,20 @@ class Schedule:
                 group.jobs.clear()
         return dropped
 
+    def give_back(self, slot: int) -> None:
+        """Let others have what is left of the group of a slot that is gone."""
+        group = self._taken.pop(slot, None)
+        self._models.pop(slot, None)
+        if group is not None and group.jobs:
+            self._waiting.append(group)
+
+    def drain(self) -> list[ExportJob]:
+        """Take away every job that is not handed out yet."""
+        left = [job for group in (*self._waiting, *self._taken.values()) for job in group.jobs]
+        self._waiting.clear()
+        self._taken.clear()
+        return left
+
     def _pick(self, slot: int) -> Group | None:
         self._waiting = [group for group in self._waiting if group.jobs]
         if not self._waiting:

@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from edgesweep_proto.codec import from_json, to_json
 
@@ -66,7 +65,7 @@ class ExportCache:
             result: ExportResult = from_json(ExportResult, entry["result"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        if not self._blobs.holds_all(_blobs_of(result)):
+        if not self._blobs.holds_all(result.blobs):
             return None
         return replace(result, cached=True)
 
@@ -86,10 +85,3 @@ class ExportCache:
 
     def _path(self, key: str) -> Path:
         return self._root / key[:2] / f"{key}.json"
-
-
-def _blobs_of(result: ExportResult) -> list[Any]:
-    found = list(result.manifest.blobs) if result.manifest else []
-    for payload in result.payloads.values():
-        found.extend(tensor.blob for tensor in (*payload.inputs, *payload.references))
-    return found
