@@ -9,10 +9,14 @@ from typing import Any
 
 
 def names_in(folder: str) -> tuple[str, ...]:
-    """The plug-ins in `export/<folder>` as plans call them: the file's name, its underscores as hyphens."""
+    """The plug-ins in `export/<folder>` as plans call them: the file's name, its underscores as hyphens.
+
+    A file whose name begins with an underscore is no plug-in: it holds what several of them share.
+    """
     spec = find_spec(f"edgesweep.export.{folder}")
     paths = spec.submodule_search_locations if spec is not None else None
-    return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(paths)))
+    files = [module.name for module in pkgutil.iter_modules(paths)]
+    return tuple(sorted(name.replace("_", "-") for name in files if not name.startswith("_")))
 
 
 def plugin(folder: str, name: str, attribute: str) -> Any:

@@ -11,6 +11,7 @@ from edgesweep.errors import CATALOGUE
 from edgesweep.export.failures.classify import shorten
 from edgesweep.export.failures.failure import Failure
 from edgesweep.export.failures.host import DETAIL_MAX_CHARS, host_failure, is_out_of_memory
+from edgesweep.export.precisions import UnconvertibleError
 
 _NUMBERS = frozenset({"wrong_output", "nan_output"})
 #: What a rewritten file may end with for reasons that lie outside it.
@@ -32,6 +33,8 @@ def conversion_failure(error: BaseException, cause: str, tool: str) -> Failure:
     if is_out_of_memory(error):
         return Failure(Stage.EXPORT, "export_oom", f"{tool} ran out of the memory it was given", detail)
     words = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    if isinstance(error, UnconvertibleError):
+        return Failure(Stage.EXPORT, cause, shorten(f"{tool}: {words}"), detail)
     told = f"{type(error).__name__}: {words}" if words else type(error).__name__
     return Failure(Stage.EXPORT, cause, shorten(f"{tool} refuses the model: {told}"), detail)
 

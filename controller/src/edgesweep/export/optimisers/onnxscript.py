@@ -10,15 +10,17 @@ class _OnnxScript:
     extra = "edgesweep[export]"
 
     def optimise(self, source: Path, target: Path) -> None:
-        """Write the model with constants folded, functions inlined and known patterns rewritten.
+        """Write the model with constants folded, functions inlined and what nothing uses removed.
 
         Raises:
             Exception: Whatever onnxscript raises.
         """
-        import onnx
-        from onnxscript import optimizer
+        from onnxscript import ir, optimizer
 
-        onnx.save(optimizer.optimize(onnx.load(source)), target)
+        model = ir.load(source)
+        optimizer.optimize_ir(model)
+        ir.save(model, target, external_data=f"{target.name}.data")
 
 
 OPTIMISER = _OnnxScript()
+"""What plans call `onnxscript`."""

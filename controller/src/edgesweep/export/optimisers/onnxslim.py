@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgesweep.export.artifacts.saving import save_model
+
 
 class _OnnxSlim:
     package = "onnxslim"
@@ -18,9 +20,8 @@ class _OnnxSlim:
         import onnx
         import onnxslim
 
-        model = onnx.load(source)
-        slimmed = onnxslim.slim(model)
-        onnx.save(slimmed, target)
+        save_model(onnxslim.slim(onnx.load(source)), target)
 
 
 OPTIMISER = _OnnxSlim()
+"""What plans call `onnxslim`."""

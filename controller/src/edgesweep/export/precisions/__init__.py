@@ -17,13 +17,19 @@ from edgesweep.export.registry import plugin
 Feed = Mapping[str, NDArray[Any]]
 
 
+class UnconvertibleError(Exception):
+    """The model has nothing that the precision could change, or cannot have it; the sentence is for the user."""
+
+
 class Precision(Protocol):
     """One way from an fp32 file to another precision. `calibrates` tells that it needs inputs to look at."""
 
     calibrates: bool
 
-    def convert(self, source: Path, target: Path, feeds: Sequence[Feed]) -> None:
+    def convert(self, source: Path, target: Path, feeds: Sequence[Feed], /) -> None:
         """Write the model at `source` (external data beside it) in this precision to `target`, in an empty folder.
+
+        Inputs and outputs keep their types.
 
         Args:
             source: A checked fp32 model.
@@ -31,7 +37,8 @@ class Precision(Protocol):
             feeds: Seeded calibration inputs; empty unless `calibrates`.
 
         Raises:
-            Exception: Whatever the converter raises; `classify` knows what it means.
+            UnconvertibleError: The model cannot have this precision.
+            Exception: Whatever the converter raises; `conversion_failure` knows what it means.
         """
 
 
