@@ -26,12 +26,22 @@ from edgesweep.export.artifacts.cache import ExportCache
 from edgesweep.export.artifacts.layout import Layout
 from edgesweep.export.failures.classify import shorten
 from edgesweep.export.failures.failure import Failure
-from edgesweep.export.failures.host import DETAIL_MAX_CHARS, file_failure, host_failure, host_trouble, is_out_of_memory
+from edgesweep.export.failures.host import (
+    DETAIL_MAX_CHARS,
+    failure_of_host,
+    file_failure,
+    host_failure,
+    host_trouble,
+    is_out_of_memory,
+)
 from edgesweep.export.result import ExportResult
 from edgesweep.export.workers.orphan import die_with_parent
 from edgesweep.export.workers.pipeline import Bench, failed
 from edgesweep.models.source import ModelSource, SourceKind
 from edgesweep.plan.cell import Shape, Variant
+
+#: What a host lacks says nothing of the model: another one, or this one tomorrow, may have it.
+_NOT_INSTALLED = frozenset({"missing_extra", "package_missing"})
 
 
 def source_from_json(data: dict[str, Any]) -> ModelSource:
@@ -111,6 +121,8 @@ def _factory_failure(error: EdgesweepError) -> Failure:
     detail = "".join(traceback.format_exception(reason))[-DETAIL_MAX_CHARS:]
     if is_out_of_memory(error):
         return _out_of_memory(detail)
+    if error.code in _NOT_INSTALLED:
+        return failure_of_host(error.message, detail)
     return Failure(Stage.EXPORT, "factory_failed", error.message, detail)
 
 
