@@ -144,6 +144,16 @@ _ENTRIES = (
         repeatable=False,
     ),
     _cause(
+        "type_unsupported",
+        "the model takes or returns tensors of a type that no board can be fed with or compared",
+        "take and return float32, float16, float64, integers or booleans: cast at both ends of forward()",
+    ),
+    _cause(
+        "interface_mismatch",
+        "the artifact's inputs are not those of the model",
+        "use the other exporter, and report it to this exporter's project",
+    ),
+    _cause(
         "ir_not_lowerable",
         "the artifact uses what no IR version under the cap has",
         "raise ir_version in the plan, or ask for a lower opset or another precision",
@@ -295,6 +305,18 @@ _ENTRIES = (
     ),
     _error(
         "missing_extra", "this needs packages that are not installed", "pip install 'edgesweep[export]'", ExitCode.USAGE
+    ),
+    _error(
+        "cluster_unreachable",
+        "the Dask cluster of the plan cannot be used",
+        "start it, or correct export.address in the plan: dask scheduler; dask worker tcp://HOST:8786",
+        ExitCode.LAB,
+    ),
+    _error(
+        "cluster_differs",
+        "the Dask cluster's workers would not export as this controller would",
+        "install the same versions on the workers as here, and start them again",
+        ExitCode.LAB,
     ),
     _error(
         "run_in_progress",

@@ -18,7 +18,7 @@ from edgesweep.cli.watching import shown_progress
 from edgesweep.errors import EdgesweepError, ExitCode
 
 if TYPE_CHECKING:
-    from edgesweep.export.service import ExportService
+    from edgesweep.export.contract import Exports
     from edgesweep.home import Home
     from edgesweep.plan.load import LoadedPlan
     from edgesweep.store.records import RunView
@@ -137,7 +137,7 @@ async def _sweep(
 @contextlib.asynccontextmanager
 async def prepared_run(
     home: Home, request: RunRequest, resumed: RunView | None = None
-) -> AsyncIterator[tuple[Prepared, ExportService]]:
+) -> AsyncIterator[tuple[Prepared, Exports]]:
     """The run planned against the devices as they are, and the export service that it will use."""
     from edgesweep.plan.load import plan_from_json
     from edgesweep.sweep.launch import open_exports, prepare, prepare_resume

@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import fcntl
 import getpass
+import importlib.util
 import os
 import platform
 import secrets
@@ -21,6 +22,7 @@ import structlog
 
 import edgesweep
 from edgesweep.errors import EdgesweepError
+from edgesweep.export.contract import Exports
 from edgesweep.export.result import ExportResult
 from edgesweep.export.service import ExportService
 from edgesweep.fleet.client import DeviceClient
@@ -103,9 +105,26 @@ def host_facts() -> dict[str, Any]:
     }
 
 
-def open_exports(home: Home, plan: PlanFile) -> ExportService:
-    """The export service for a plan, with its limits; to be entered as an async context."""
-    return ExportService(home.exports, timeout_s=plan.export.timeout_s, memory_bytes=plan.export.memory_bytes)
+def open_exports(home: Home, plan: PlanFile) -> Exports:
+    """The export service that a plan asks for, with its limits; to be entered as an async context.
+
+    Raises:
+        EdgesweepError: `missing_extra` when the plan exports on a Dask cluster and Dask is not installed.
+    """
+    section = plan.export
+    limits: dict[str, Any] = {
+        "slots": section.slots,
+        "timeout_s": section.timeout_s,
+        "memory_bytes": section.memory_bytes,
+    }
+    if section.address is None:
+        return ExportService(home.exports, **limits)
+    if importlib.util.find_spec("distributed") is None:
+        sentence = "the plan exports on a Dask cluster, which needs the package distributed; it is not installed"
+        raise EdgesweepError("missing_extra", sentence, remedy="pip install 'edgesweep[dask]'")
+    from edgesweep.export.cluster.service import ClusterService
+
+    return ClusterService(home.exports, section.address, **limits)
 
 
 async def describe_members(
@@ -153,7 +172,7 @@ async def describe_members(
     return tuple(member for member, _ in answers), tuple(record for _, record in answers)
 
 
-async def facts_of_models(sources: Sequence[ModelSource], exports: ExportService) -> dict[str, ModelFacts]:
+async def facts_of_models(sources: Sequence[ModelSource], exports: Exports) -> dict[str, ModelFacts]:
     """What planning must know of each model; one that cannot be loaded is left out and fails at export."""
 
     async def ask(source: ModelSource) -> ModelFacts | None:
@@ -171,7 +190,7 @@ async def facts_of_models(sources: Sequence[ModelSource], exports: ExportService
 async def prepare(
     home: Home,
     loaded: LoadedPlan,
-    exports: ExportService,
+    exports: Exports,
     *,
     expression: str = "",
     budget_s: float = PATIENCE_S,
@@ -246,7 +265,7 @@ async def prepare_resume(
 async def execute(
     home: Home,
     prepared: Prepared,
-    exports: ExportService,
+    exports: Exports,
     store: Store,
     emit: Emit,
     *,
@@ -267,7 +286,7 @@ async def execute(
 async def _execute(
     home: Home,
     prepared: Prepared,
-    exports: ExportService,
+    exports: Exports,
     store: Store,
     emit: Emit,
     resumed: RunView | None,

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from edgesweep_proto.trial import Stage
 
 from edgesweep.errors import CATALOGUE, EdgesweepError
+from edgesweep.export.contract import Exports
 from edgesweep.export.proof.tolerance import tolerance_for
 from edgesweep.export.result import ExportResult
-from edgesweep.export.service import ExportJob, ExportService
+from edgesweep.export.schedule import ExportJob
 from edgesweep.models.source import ModelSource
 from edgesweep.plan.load import LoadedPlan
 from edgesweep.plan.schema import PlanFile
@@ -42,7 +43,7 @@ class PreparedMatrix:
     notes: tuple[str, ...] = ()
 
 
-async def prepare_matrix(loaded: LoadedPlan, exports: ExportService, *, expression: str = "") -> PreparedMatrix:
+async def prepare_matrix(loaded: LoadedPlan, exports: Exports, *, expression: str = "") -> PreparedMatrix:
     """Plans a matrix: asks the models what they are, then lists the variants whose name fits `expression`.
 
     Raises:
@@ -70,7 +71,7 @@ async def prepare_matrix(loaded: LoadedPlan, exports: ExportService, *, expressi
 
 async def run_matrix(
     prepared: PreparedMatrix,
-    exports: ExportService,
+    exports: Exports,
     store: Store,
     emit: Emit,
     *,

@@ -13,8 +13,9 @@ from pathlib import Path
 from edgesweep_proto.trial import Stage
 
 from edgesweep.errors import EdgesweepError
+from edgesweep.export.contract import Exports
 from edgesweep.export.result import ExportResult
-from edgesweep.export.service import ExportJob, ExportService
+from edgesweep.export.schedule import ExportJob
 from edgesweep.fleet.client import DeviceClient
 from edgesweep.fleet.inventory import DeviceEntry
 from edgesweep.models.source import ModelSource
@@ -80,7 +81,7 @@ class Sweep:
         *,
         sources: Sequence[ModelSource],
         members: Sequence[Member],
-        exports: ExportService,
+        exports: Exports,
         store: Store,
         writer: StoreWriter,
         preset: Preset,
