@@ -60,6 +60,10 @@ class Ledger:
         """Whether the cell still waits for its outcome."""
         return cell.name not in self._ended
 
+    def is_known(self, cell: Cell) -> bool:
+        """Whether the plan lists the cell as a known failure."""
+        return cell.name in self._known
+
     def open_cells(self, device: str | None = None) -> list[Cell]:
         """Cells without an outcome, in planned order."""
         return [cell for cell in self.cells if self.is_open(cell) and (device is None or cell.device == device)]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgesweep_proto.device import Runtime
 from edgesweep_proto.trial import Stage
 
 from edgesweep.errors import EdgesweepError
@@ -34,13 +35,17 @@ from edgesweep.sweep.work import group_cells, variant_key
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A device of the run: how it is reached, whether it is this very host, and what kept it from answering."""
+    """A device of the run: how it is reached, whether it is this very host, and what kept it from answering.
+
+    `runtimes` are as the device described them, with the limits that were probed.
+    """
 
     entry: DeviceEntry
     colocated: bool = False
     fault: EdgesweepError | None = None
     emulated: bool = False
     boot_id: str = ""
+    runtimes: tuple[Runtime, ...] = ()
 
     @property
     def host_tags(self) -> tuple[str, ...]:
@@ -90,6 +95,7 @@ class Sweep:
         settings: LoopSettings,
         emit: Emit,
         stored_exports: Mapping[str, ExportResult] | None = None,
+        skip: str = "proven",
         resume_command: str = "edgesweep run --resume",
     ) -> None:
         self._run = run
@@ -105,6 +111,7 @@ class Sweep:
         self._settings = settings
         self._emit = emit
         self._stored_exports = dict(stored_exports or {})
+        self._skip = skip
         self._resume_command = resume_command
         boots = Counter(member.boot_id for member in members if member.boot_id)
         self._turns = {boot_id: asyncio.Lock() for boot_id, count in boots.items() if count > 1}
@@ -218,6 +225,8 @@ class Sweep:
             seed=self._run.seed,
             settings=self._settings,
             host_tags=member.host_tags,
+            runtimes=member.runtimes,
+            skip=self._skip,
             turn=self._turns.get(member.boot_id),
         )
 
