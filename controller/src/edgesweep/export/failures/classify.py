@@ -7,12 +7,19 @@ import traceback
 
 from edgesweep_proto.trial import Stage
 
+from edgesweep.export.failures.diagnosis import (
+    constraints_in,
+    is_value_of_data,
+    operator_in,
+    place_of,
+    specialised_in,
+    suggestions_in,
+    without_colours,
+)
 from edgesweep.export.failures.failure import Failure
-from edgesweep.export.failures.host import DETAIL_MAX_CHARS, causes_of, host_failure, is_out_of_memory
+from edgesweep.export.failures.host import causes_of, diagnosis, host_failure, is_out_of_memory
 
 _MESSAGE_MAX_CHARS = 300
-
-_ANSI = re.compile(r"\x1b\[[0-9;]*m|\[9\dm|\[0m")
 
 _DATA_DEPENDENT = (
     "data-dependent",
@@ -21,15 +28,8 @@ _DATA_DEPENDENT = (
     "DynamicOutputShape",
     "dynamic control flow",
 )
+_UNSUPPORTED = frozenset({"UnsupportedOperatorError", "UnsupportedOperatorException", "DispatchError"})
 _UNSUPPORTED_OPSET = re.compile(r"Unsupported (ONNX opset version|onnx_opset_version)", re.IGNORECASE)
-_OPERATOR = re.compile(
-    r"(?:operator '(?P<script>[\w:.]+)'|No ONNX function found for (?:<OpOverload\(op='(?P<overload>[\w.:]+)'[^>]*>"
-    r"|(?P<dynamo>\S+?))(?=[\s.,]|$))"
-)
-_SPECIALISED = re.compile(
-    r"You marked (?P<name>\w+) as dynamic but your code specialized it to be a constant \((?P<size>\d+)\)"
-)
-_FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<where>\S+)', re.MULTILINE)
 
 
 def classify(error: BaseException, exporter: str, opset: int) -> Failure:
@@ -44,10 +44,10 @@ def classify(error: BaseException, exporter: str, opset: int) -> Failure:
     if trouble is not None:
         return trouble
     chain = list(causes_of(error))
-    words = _ANSI.sub("", "\n".join(f"{type(link).__name__}: {link}" for link in chain))
-    detail = _ANSI.sub("", "".join(traceback.format_exception(error)))[-DETAIL_MAX_CHARS:]
-    cause, message = _meaning(chain, words, exporter, opset)
-    return Failure(Stage.EXPORT, cause, shorten(message), detail)
+    words = without_colours("\n".join(f"{type(link).__name__}: {link}" for link in chain))
+    told = without_colours("".join(traceback.format_exception(error)))
+    cause, message = _meaning(chain, words, place_of(told), exporter, opset)
+    return Failure(Stage.EXPORT, cause, shorten(message), diagnosis(told))
 
 
 def shorten(text: str) -> str:
@@ -56,40 +56,44 @@ def shorten(text: str) -> str:
     return line if len(line) <= _MESSAGE_MAX_CHARS else f"{line[: _MESSAGE_MAX_CHARS - 1]}…"
 
 
-def _meaning(chain: list[BaseException], words: str, exporter: str, opset: int) -> tuple[str, str]:
+def _meaning(chain: list[BaseException], words: str, place: str, exporter: str, opset: int) -> tuple[str, str]:
     if is_out_of_memory(chain[0]) or "can't allocate memory" in words:
         return "export_oom", "the export ran out of the memory it was given"
     if _UNSUPPORTED_OPSET.search(words):
         return "export_unsupported_opset", f"{exporter} does not offer opset {opset}"
+    at = f" at {place}" if place else ""
     names = {type(link).__name__ for link in chain}
-    operator = _OPERATOR.search(words)
-    if operator or names & {"UnsupportedOperatorError", "DispatchError"}:
-        name = next((group for group in operator.groups() if group), "") if operator else ""
-        return "export_unsupported_op", f"{exporter} has no ONNX form for {name or 'an operator'} at opset {opset}"
-    specialised = _SPECIALISED.search(words)
+    operator = operator_in(words)
+    if operator or names & _UNSUPPORTED:
+        return "export_unsupported_op", f"{exporter} has no ONNX form for {operator or 'an operator'} at opset {opset}"
+    return _of_capture(words, at) or ("export_error", f"{exporter} refused the model{at}: {_root(chain)}")
+
+
+def _of_capture(words: str, at: str) -> tuple[str, str] | None:
+    """What torch says of shapes and values when it cannot capture the model for all that was asked."""
+    suggested = "; ".join(suggestions_in(words))
+    advice = f"; torch suggests {suggested}" if suggested else ""
+    specialised = specialised_in(words)
     if specialised:
+        name, size = specialised
         return (
             "dynamic_dim_static",
-            f"torch made dimension '{specialised['name']}' static at {specialised['size']} and refuses to export it as dynamic",
+            f"torch made dimension '{name}' static at {size}{at}, though it was asked to be dynamic",
         )
+    constraints = constraints_in(words)
+    if constraints:
+        return "dynamic_dim_refused", f"the model does not take every size of the range{at}: {constraints[0]}{advice}"
+    if is_value_of_data(words):
+        return "export_data_dependent", f"the model makes a Python number of a value of its input{at}{advice}"
     if any(mark in words for mark in _DATA_DEPENDENT):
-        return "export_data_dependent", f"the model branches on the values of its input{_place(words)}"
-    return "export_error", f"{exporter} refused the model: {_root(chain)}"
+        return "export_data_dependent", f"the model branches on the values of its input{at}{advice}"
+    return None
 
 
 def _root(chain: list[BaseException]) -> str:
     """The innermost error in a line: exporters wrap it in pages of advice."""
     told = [link for link in chain if str(link).strip()]
     root = told[-1] if told else chain[-1]
-    text = _ANSI.sub("", str(root))
+    text = without_colours(str(root))
     line = next((part.strip() for part in text.splitlines() if part.strip()), "")
     return f"{type(root).__name__}: {line}" if line else type(root).__name__
-
-
-def _place(words: str) -> str:
-    """` at file.py:12 in forward`, when torch says which line of the model it was."""
-    frames = [frame for frame in _FRAME.finditer(words) if "site-packages" not in frame["file"]]
-    if not frames:
-        return ""
-    frame = frames[-1]
-    return f" at {frame['file'].rsplit('/', 1)[-1]}:{frame['line']} in {frame['where']}"

@@ -16,8 +16,10 @@ from edgesweep_proto.trial import Stage
 
 from edgesweep.export.failures.failure import Failure
 
-#: The last part of a traceback that a failure keeps; a graph dump of megabytes helps nobody.
+#: The last part of a process's stderr or of a traceback that a failure keeps: megabytes help nobody.
 DETAIL_MAX_CHARS = 20_000
+#: What is kept of an exporter's own diagnosis, which is read from its beginning.
+DIAGNOSIS_MAX_CHARS = 200_000
 
 #: Sent by whoever shuts a service or a machine down, never by a process that fell over.
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -39,6 +41,14 @@ _ERRNOS = frozenset(
 _WORDS = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE))
 #: numpy's words for a write that ended early: an OSError without a number.
 _CUT_SHORT = (" requested and ", " written")
+
+
+def diagnosis(text: str) -> str:
+    """`text` whole, or its head and its tail where it is longer than anybody reads."""
+    if len(text) <= DIAGNOSIS_MAX_CHARS:
+        return text
+    half = DIAGNOSIS_MAX_CHARS // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:
