@@ -92,8 +92,8 @@ def type_name(number: int) -> str:
         return ""
 
 
-def opset_of(model: onnx.ModelProto) -> int:
-    """The version of the standard operators that the file imports; 1 when it names none."""
+def opset_of(model: onnx.ModelProto | onnx.FunctionProto) -> int:
+    """The version of the standard operators that a file, or a function in it, imports; 1 when it names none."""
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     return max(versions, default=1)
 

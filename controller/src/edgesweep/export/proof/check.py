@@ -70,15 +70,19 @@ def _check_registered(model: onnx.ModelProto) -> Failure | None:
             f"the host's onnx knows opsets up to {newest}, the file holds opset {opset}; nothing was proven",
         )
     local = {(function.domain, function.name) for function in model.functions}
-    for node in nodes_in(model.graph.node):
-        if node.domain not in ("", "ai.onnx") or (node.domain, node.op_type) in local:
-            continue
-        try:
-            schema = onnx.defs.get_schema(node.op_type, max_inclusive_version=opset, domain="")
-        except onnx.defs.SchemaError:
-            return _unregistered(node.op_type, opset, "does not exist")
-        if schema.deprecated:
-            return _unregistered(node.op_type, opset, f"was withdrawn at opset {schema.since_version} and is gone")
+    bodies = [(model.graph.node, opset), *((function.node, opset_of(function)) for function in model.functions)]
+    for nodes, version in bodies:
+        for node in nodes_in(nodes):
+            if node.domain not in ("", "ai.onnx") or (node.domain, node.op_type) in local:
+                continue
+            try:
+                schema = onnx.defs.get_schema(node.op_type, max_inclusive_version=version, domain="")
+            except onnx.defs.SchemaError:
+                return _unregistered(node.op_type, version, "does not exist")
+            if schema.deprecated:
+                return _unregistered(
+                    node.op_type, version, f"was withdrawn at opset {schema.since_version} and is gone"
+                )
     return None
 
 

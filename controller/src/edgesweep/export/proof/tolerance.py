@@ -38,6 +38,12 @@ def tolerance_for(precision: str) -> Tolerance:
     return _TOLERANCES.get(precision, _TOLERANCES["fp32"])
 
 
+def widened(tolerance: Tolerance, factor: float) -> Tolerance:
+    """`tolerance` with errors of `factor` times the size let through: an SQNR falls by 20*log10(factor) decibels."""
+    sqnr_db = None if tolerance.sqnr_db is None else tolerance.sqnr_db - 20 * math.log10(factor)
+    return Tolerance(tolerance.absolute * factor, tolerance.relative * factor, sqnr_db)
+
+
 def compare(got: NDArray[Any], want: NDArray[Any], tolerance: Tolerance) -> Comparison:
     """Hold `got` against the reference `want`, element by element.
 

@@ -59,6 +59,11 @@ class Made:
     warnings: tuple[str, ...] = ()
     result: ExportResult | None = None
 
+    @property
+    def precision(self) -> str:
+        """The precision that the file is of."""
+        return next((step.name for step in self.steps if step.kind is Kind.PRECISION), FP32)
+
 
 class StepFailedError(Exception):
     """A step did not come to a file; carries the failure."""

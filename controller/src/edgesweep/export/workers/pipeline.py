@@ -21,10 +21,12 @@ from edgesweep.export.failures.classify import shorten
 from edgesweep.export.failures.conversion import blame_step
 from edgesweep.export.failures.failure import Failure
 from edgesweep.export.failures.host import failure_of_host
+from edgesweep.export.precisions import precision_named
 from edgesweep.export.proof.cases import Cases
 from edgesweep.export.proof.check import check_dimensions, check_graph, check_opset
+from edgesweep.export.proof.interface import check_interface
 from edgesweep.export.proof.payloads import missing_input, payload_of
-from edgesweep.export.proof.prove import prove
+from edgesweep.export.proof.prove import Case, prove
 from edgesweep.export.proof.tolerance import tolerance_for
 from edgesweep.export.registry import FP32
 from edgesweep.export.result import ExportResult, Payload, Produced
@@ -160,17 +162,18 @@ def _examine(task: Task, made: Made, cases: Cases, bench: Bench) -> ExportResult
 
 def _examine_canonical(task: Task, made: Made, canonical: Canonical, cases: Cases, bench: Bench) -> ExportResult:
     facts = facts_of(canonical.model)
-    precision = next((step.name for step in made.steps if step.kind is Kind.PRECISION), FP32)
+    precision = made.precision
     result = ExportResult(task.variant, Stage.CHECK, tolerance=tolerance_for(precision))
     failure = (
         check_opset(facts, task.variant.opset)
         or check_ir(canonical.model, task.variant.ir_version)
         or check_graph(canonical.path, canonical.model)
+        or check_interface(facts, cases.cases[0].inputs)
         or check_dimensions(facts, {name: dict(axes) for name, axes in task.dynamic.items()})
         or _unproven(task, cases)
     )
     if failure is None:
-        proof = prove(canonical.path, cases.cases, result.tolerance, bench.proof_timeout_s)
+        proof = prove(canonical.path, _cases_for(precision, cases), result.tolerance, bench.proof_timeout_s)
         failure = _with_warnings(proof.failure, made.warnings)
         result = replace(result, numerics=proof.numerics, proof=proof.sizes)
     if failure is not None and made.steps:
@@ -215,6 +218,16 @@ def pack(
         if case is not None and missing_input(case, facts.inputs) is None:
             payloads[shape.slug] = payload_of(case, shape, facts, blobs, dynamic=declared)
     return payloads
+
+
+def _cases_for(precision: str, cases: Cases) -> Sequence[Case]:
+    """What an artifact of `precision` is held to.
+
+    Values that the model does not meet say nothing of scales that were fitted to those it does; that no branch was traced
+    away, the fp32 file has shown.
+    """
+    fitted = precision != FP32 and precision_named(precision).calibrates
+    return [case for case in cases.cases if case.measured or not fitted]
 
 
 def _unproven(task: Task, cases: Cases) -> Failure | None:
