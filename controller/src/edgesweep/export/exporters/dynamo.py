@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgesweep.export.arguments import call_of, specification_of
+from edgesweep.export.decomposition import Decompositions
 from edgesweep.export.exporters import Request
 from edgesweep.export.failures.host import host_trouble
 
@@ -28,6 +29,7 @@ class _Tracing:
         self._args, self._kwargs = call_of(request.module, request.inputs)
         self._shapes: dict[str, Any] | None = None
         self._program: torch.export.ExportedProgram | None = None
+        self._decompositions = Decompositions()
         self._refusal: Exception | None = None
 
     def export(self, opset: int, path: Path) -> None:
@@ -55,19 +57,20 @@ class _Tracing:
     def _write(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], opset: int, path: Path) -> None:
         import torch
 
-        torch.onnx.export(
-            model,
-            args,
-            str(path),
-            kwargs=kwargs or None,
-            dynamo=True,
-            opset_version=opset,
-            input_names=list(self._request.input_names),
-            output_names=list(self._request.output_names),
-            dynamic_shapes=self._shapes,
-            external_data=True,
-            verbose=False,
-        )
+        with self._decompositions.shared():
+            torch.onnx.export(
+                model,
+                args,
+                str(path),
+                kwargs=kwargs or None,
+                dynamo=True,
+                opset_version=opset,
+                input_names=list(self._request.input_names),
+                output_names=list(self._request.output_names),
+                dynamic_shapes=self._shapes,
+                external_data=True,
+                verbose=False,
+            )
 
     def _dynamic_shapes(self) -> dict[str, Any] | None:
         """Named `torch.export.Dim`s. `Dim.AUTO` would claim to be dynamic where the trace is not."""
