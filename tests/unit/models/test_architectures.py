@@ -93,6 +93,20 @@ def test_the_list_of_models_names_the_package_whether_or_not_it_is_there(tmp_pat
     assert table.count("needs transformers") == len(NAMES)
 
 
+def test_without_the_package_a_worker_that_is_asked_all_the_same_says_what_to_install(tmp_path) -> None:
+    code = """
+from edgesweep.errors import EdgesweepError
+from edgesweep.models.load import load_model
+from edgesweep.models.source import ModelSource, SourceKind
+try:
+    load_model(ModelSource(SourceKind.ZOO, "vit", "vit"))
+except EdgesweepError as error:
+    print(error.code, error.message)
+"""
+    told = without_the_package(tmp_path, "-c", code)
+    assert told == "package_missing vit needs transformers: pip install 'edgesweep[transformers]'\n"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_registered_facts_are_those_of_the_model(name: str, models: dict[str, Model]) -> None:
     assert facts_of(models[name], source(name)) == ZOO[name].facts == describe_source(source(name))
@@ -211,6 +225,13 @@ def test_what_a_model_computes_by_itself_is_not_drawn_from_the_seed(models: dict
         "sines and cosines",
     )
     assert models["bert"].module.bert.embeddings.position_ids.flatten().tolist() == list(range(128))
+
+
+def test_the_vision_transformer_takes_an_example_of_another_size_than_its_own(models: dict[str, Model]) -> None:
+    resized = load_model(source("vit", args={"size": 80}))
+    assert facts_of(resized, source("vit")).example == {"batch": 1, "height": 80, "width": 80}
+    inputs = inputs_at(models["vit"], {"height": 72, "width": 96})
+    assert torch.equal(*(outputs(model, inputs)[0] for model in (resized, models["vit"])))
 
 
 def test_whisper_takes_one_length_only(models: dict[str, Model]) -> None:
