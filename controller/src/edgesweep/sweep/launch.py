@@ -166,7 +166,8 @@ async def describe_members(
         record = DeviceRecord(
             entry.name, entry.address, dict(entry.labels), found.device, found.runtimes, found.reading, found.colocated
         )
-        return Member(entry, found.colocated, None, found.device.emulated, found.device.boot_id), record
+        device = found.device
+        return Member(entry, found.colocated, None, device.emulated, device.boot_id, found.runtimes), record
 
     answers = await asyncio.gather(*map(ask, entries))
     return tuple(member for member, _ in answers), tuple(record for _, record in answers)
@@ -325,6 +326,7 @@ async def _execute(
             settings=LoopSettings(owner=owner_name(prepared.run.id), budget_s=budget_s),
             emit=emit,
             stored_exports=_stored_exports(resumed),
+            skip=prepared.plan.skip,
             resume_command=resume_command,
         )
         for note in prepared.notes:
