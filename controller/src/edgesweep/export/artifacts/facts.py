@@ -10,6 +10,9 @@ from edgesweep.export.artifacts.canonical import messages_in
 if TYPE_CHECKING:
     import onnx
 
+#: Attributes whose number is an element type.
+_TYPE_ATTRIBUTES = frozenset({"to", "dtype", "output_dtype"})
+
 
 @dataclass(frozen=True, slots=True)
 class Declared:
@@ -78,8 +81,18 @@ def types_of(model: onnx.ModelProto) -> tuple[str, ...]:
 
     Types that the file does not state are inferred.
     """
-    numbers = {number for message in messages_in(_inferred(model)) for number in _element_types(message)}
+    numbers = {number for message in messages_in(_inferred(model)) for number in element_types(message)}
     return tuple(sorted({name for number in numbers if (name := type_name(number))}))
+
+
+def element_types(message: Any) -> tuple[int, ...]:
+    """The element type that `message` itself states, by onnx's number: a weight's, a value's, or what a node casts to."""
+    kind = message.DESCRIPTOR.name
+    if kind == "TensorProto":
+        return (message.data_type,)
+    if kind == "AttributeProto" and message.name in _TYPE_ATTRIBUTES:
+        return (message.i,)
+    return (message.elem_type,) if kind in {"Tensor", "SparseTensor"} else ()
 
 
 def type_name(number: int) -> str:
@@ -125,13 +138,6 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.shape_inference.infer_shapes(model)
     except Exception:  # noqa: BLE001 - a file that inference cannot follow states what it states; the checker judges it
         return model
-
-
-def _element_types(message: Any) -> tuple[int, ...]:
-    kind = message.DESCRIPTOR.name
-    if kind == "TensorProto":
-        return (message.data_type,)
-    return (message.elem_type,) if kind in {"Tensor", "SparseTensor"} else ()
 
 
 def _declared(value: onnx.ValueInfoProto) -> Declared:

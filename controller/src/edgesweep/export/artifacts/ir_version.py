@@ -7,13 +7,13 @@ version that the ONNX project released together with an opset is no need: onnxru
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgesweep_proto.trial import Stage
 
 from edgesweep.export.artifacts.canonical import messages_in
+from edgesweep.export.artifacts.facts import element_types
 from edgesweep.export.failures.failure import Failure
 
 if TYPE_CHECKING:
@@ -56,8 +56,6 @@ _TYPES = {
     "FLOAT6E2M3": 14,
     "FLOAT6E3M2": 14,
 }
-#: Attributes whose number is an element type.
-_TYPE_ATTRIBUTES = frozenset({"to", "dtype", "output_dtype"})
 
 
 def needs_of(model: onnx.ModelProto) -> dict[str, int]:
@@ -74,7 +72,7 @@ def needs_of(model: onnx.ModelProto) -> dict[str, int]:
         for descriptor, _ in message.ListFields():
             if found := _FIELDS.get((kind, descriptor.name)):
                 needs[found[1]] = found[0]
-        for number in _element_types(kind, message):
+        for number in element_types(message):
             if number in types:
                 name, version = types[number]
                 needs[f"the type {name.lower()}"] = version
@@ -120,12 +118,3 @@ def _newer_types() -> dict[int, tuple[str, int]]:
 
     known = onnx.TensorProto.DataType
     return {known.Value(name): (name, version) for name, version in _TYPES.items() if name in known.keys()}  # noqa: SIM118 - an enum wrapper of protobuf is no mapping
-
-
-def _element_types(kind: str, message: Any) -> Iterator[int]:
-    if kind == "TensorProto":
-        yield message.data_type
-    elif kind in {"Tensor", "SparseTensor"}:
-        yield message.elem_type
-    elif kind == "AttributeProto" and message.name in _TYPE_ATTRIBUTES:
-        yield message.i
