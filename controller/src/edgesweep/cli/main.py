@@ -13,6 +13,7 @@ import click
 
 import edgesweep
 from edgesweep.cli.device import device
+from edgesweep.cli.export import export
 from edgesweep.cli.model import model
 from edgesweep.cli.options import Settings
 from edgesweep.cli.pki import pki
@@ -29,6 +30,7 @@ Examples:
   edgesweep run plans/nightly.yaml -n      what a plan would do
   edgesweep run plans/nightly.yaml         do it
   edgesweep report latest -o html          write report.html of the last run
+  edgesweep export matrix plans/nightly.yaml   what exports, and why the rest does not
 """
 
 
@@ -57,7 +59,7 @@ def cli(ctx: click.Context, *, debug: bool, verbose: int, quiet: bool, color: st
     ctx.obj.set_up_logging()
 
 
-for command in (quickstart, run, runs, report, device, model, pki, plan):
+for command in (quickstart, run, runs, report, export, device, model, pki, plan):
     cli.add_command(command)
 
 

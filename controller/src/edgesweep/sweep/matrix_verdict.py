@@ -15,11 +15,15 @@ from edgesweep.sweep.run_verdict import UNUSABLE
 
 @dataclass(frozen=True, slots=True)
 class MatrixVerdict:
-    """The exit code and, in one sentence each, why it is not 0; `new` names the variants that failed for the first time."""
+    """The exit code and, in one sentence each, why it is not 0.
+
+    `new` names the variants that failed and passed before; `lost` counts those that starting again can still mend.
+    """
 
     exit_code: ExitCode
     reasons: tuple[str, ...]
     new: tuple[str, ...] = ()
+    lost: int = 0
 
 
 def judge_matrix(
@@ -41,7 +45,7 @@ def judge_matrix(
         for result, outcome in ended
         if outcome is Outcome.FAILED and result.variant.name not in known
     ]
-    new = tuple(name for name in failed if previous.get(name) is Outcome.PASS) if "new-failure" in fail_on else ()
+    new = tuple(name for name in failed if previous.get(name) is Outcome.PASS)
     lost = [result for result, outcome in ended if outcome is Outcome.LOST]
     code, reasons = ExitCode.OK, []
     if lost:
@@ -50,14 +54,14 @@ def judge_matrix(
     if failed and "failure" in fail_on:
         code = ExitCode.FINDING
         reasons.append(f"{_variants(len(failed))} failed")
-    if new:
+    if new and "new-failure" in fail_on:
         code = ExitCode.FINDING
         reasons.append(f"{_variants(len(new))} failed that passed in the matrix before: {', '.join(new)}")
     unusable = sorted({result.variant.model for result in view.exports if result.cause in UNUSABLE})
     if unusable:
         code = ExitCode.USAGE
         reasons.append(f"the plan names a model that cannot be loaded: {', '.join(unusable)}")
-    return MatrixVerdict(code, tuple(reasons), new)
+    return MatrixVerdict(code, tuple(reasons), new, len(lost))
 
 
 def known_variants(view: RunView) -> dict[str, str]:
