@@ -24,6 +24,8 @@ T = TypeVar("T")
 CONNECT_S = 10.0
 
 
+#: Where the scheduler tells, among other things, which workers come and go.
+_EVERYTHING = "all"
 _SCHEDULER_LOST = "the connection to the Dask scheduler was lost"
 
 
@@ -68,6 +70,7 @@ class Connection:
         self._client = client
         self._on_step = on_step
         self._numbers = itertools.count()
+        self._topics: list[str] = []
         self.sites: tuple[Site, ...] = ()
 
     @classmethod
@@ -109,7 +112,8 @@ class Connection:
         for site in self.sites:
             site.lose("the export service was left")
         if self._client.status == "running":
-            for topic in ("all", *(site.bay for site in self.sites)):
+            # A scheduler complains of a subscriber that it cannot reach any more.
+            for topic in self._topics:
                 self._client.unsubscribe_topic(topic)
         await self._client.close()
 
@@ -165,7 +169,7 @@ class Connection:
 
     async def _settle(self, lanes: int | None, terms: Terms) -> None:
         """Find the workers, hold each against this host, and open the bays."""
-        self._client.subscribe_topic("all", self._on_cluster_event)
+        self._listen(_EVERYTHING, self._on_cluster_event)
         run = secrets.token_hex(6)
         shares = share_lanes(await self._threads(), lanes)
         self.sites = tuple(
@@ -198,7 +202,7 @@ class Connection:
 
     async def _open_bays(self) -> None:
         for site in self.sites:
-            self._client.subscribe_topic(site.bay, self._on_task_event)
+            self._listen(site.bay, self._on_task_event)
         await asyncio.gather(*map(self._open_bay, self.sites))
         if all(site.gone.is_set() for site in self.sites):
             raise EdgesweepError("cluster_unreachable", f"no Dask worker is left: {self.sites[0].why}")
@@ -207,6 +211,10 @@ class Connection:
         site.hold = _submit(site, site.bay, open_bay, site.bay, site.terms)
         with suppress(WorkerLostError):
             await self._outcome(site, site.bay, site.hold)
+
+    def _listen(self, topic: str, handler: Callable[[tuple[float, Any]], None]) -> None:
+        self._client.subscribe_topic(topic, handler)
+        self._topics.append(topic)
 
     def _on_cluster_event(self, event: tuple[float, Any]) -> None:
         _, message = event
