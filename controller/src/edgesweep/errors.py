@@ -149,6 +149,11 @@ _ENTRIES = (
         "take and return float32, float16, float64, integers or booleans: cast at both ends of forward()",
     ),
     _cause(
+        "not_repeatable",
+        "the model gives other outputs for the same inputs, so no export of it can be proven",
+        "take what is random out of forward(), and pass what it keeps from call to call in and out as tensors",
+    ),
+    _cause(
         "interface_mismatch",
         "the artifact's inputs are not those of the model",
         "use the other exporter, and report it to this exporter's project",

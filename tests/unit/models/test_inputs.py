@@ -94,8 +94,8 @@ def test_a_mask_repeats_its_pattern_so_that_no_row_is_shut() -> None:
 
 def test_nested_arguments_keep_their_kinds() -> None:
     past = [Pair(torch.randn(1, 2), {"mask": torch.ones(1, dtype=torch.bool), "scale": 3})]
-    model = model_of(torch.randn(1, 2), past, dynamic={"x": {0: "batch"}, "other.0.0": {0: "batch"}})
-    assert list(tensors_in(example_of(model))) == ["x", "other.0.0", "other.0.1.mask"]
+    model = model_of(torch.randn(1, 2), past, dynamic={"x": {0: "batch"}, "other.0.key": {0: "batch"}})
+    assert list(tensors_in(example_of(model))) == ["x", "other.0.key", "other.0.value.mask"]
     inputs = inputs_at(model, {"batch": 4})
     changed = inputs["other"][0]
     assert type(inputs["other"]) is list

@@ -1,10 +1,13 @@
-"""The arguments of a module's `forward`: from inputs by parameter name to a call, and its outputs back as a flat list."""
+"""The arguments of a module's `forward`: from inputs by parameter name to a call that an exporter can follow."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from edgesweep.models.inputs import tensors_in
+from edgesweep.models.tree import map_leaves, map_tensors, node_of
 
 if TYPE_CHECKING:
     import torch
@@ -30,59 +33,58 @@ def call_of(module: torch.nn.Module, inputs: Mapping[str, Any]) -> tuple[tuple[A
     return tuple(args), rest
 
 
-def replace_tensors(
-    inputs: Mapping[str, Any],
-    leaf: Callable[[str, torch.Tensor], Any],
-    other: Callable[[Any], Any] = lambda value: value,
-) -> dict[str, Any]:
-    """A tree like `inputs` with `leaf(path, tensor)` for every tensor and `other(value)` for anything else."""
-    return {name: _replace(name, value, leaf, other) for name, value in inputs.items()}
+def by_position(module: torch.nn.Module, inputs: Mapping[str, Any]) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
+    """A module that takes the tensors of `inputs` by position, in order, and those tensors.
+
+    Everything else among the arguments is part of it. Exporters that lose keywords, or cannot take a container or a
+    constant, can always take this.
+    """
+    import torch
+
+    class Positional(torch.nn.Module):  # type: ignore[misc] # torch comes without types here
+        """Takes every tensor in order and calls the model as it wants to be called."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = module
+
+        def forward(self, *tensors: torch.Tensor) -> Any:
+            left = iter(tensors)
+            args, kwargs = call_of(self.model, map_tensors(inputs, lambda _path, _tensor: next(left)))
+            return self.model(*args, **kwargs)
+
+    return Positional().eval(), tuple(tensors_in(inputs).values())
 
 
-def specification_of(
-    module: torch.nn.Module, inputs: Mapping[str, Any], leaf: Callable[[str, torch.Tensor], Any]
-) -> dict[str, Any]:
-    """The dynamic shapes of `forward` in the form that `torch.export` takes: by parameter name, `**kwargs` under theirs.
+def is_plain(module: torch.nn.Module, inputs: Mapping[str, Any]) -> bool:
+    """Whether `torch.export` takes these arguments as they are: built-in containers of tensors, numbers and strings.
 
-    Args:
-        module: The module to export.
-        inputs: Arguments by parameter name.
-        leaf: The specification of one tensor, by its path.
+    It mixes up the sizes of what `forward` takes as `**kwargs`, so these are not plain.
     """
     parameters = inspect.signature(module.forward).parameters
-    catch_all = next((name for name, found in parameters.items() if found.kind is found.VAR_KEYWORD), "")
-    tree = replace_tensors(inputs, leaf, lambda _: None)
-    extras = {name: tree.pop(name) for name in inputs if name not in parameters}
-    return tree | ({catch_all: extras} if extras else {})
+    return all(name in parameters for name in inputs) and all(_is_plain(value) for value in inputs.values())
 
 
-def flat_outputs(outputs: Any) -> list[torch.Tensor]:
-    """Every tensor in what a module returned, in the order in which the exporters name them."""
-    import torch
-    from torch.utils import _pytree
+def specification_of(inputs: Mapping[str, Any], leaf: Callable[[str, torch.Tensor], Any]) -> dict[str, Any]:
+    """The dynamic shapes of `forward` in the form that `torch.export` takes: by parameter name, None for a constant.
 
-    return [leaf for leaf in _pytree.tree_leaves(outputs) if isinstance(leaf, torch.Tensor)]
-
-
-def run_module(module: torch.nn.Module, inputs: Mapping[str, Any]) -> list[torch.Tensor]:
-    """The module's outputs for `inputs`, without gradients. Inputs are copied first, in case it writes to them."""
-    import copy
-
+    Args:
+        inputs: Arguments by parameter name; plain ones.
+        leaf: The specification of one tensor, by its path.
+    """
     import torch
 
-    args, kwargs = call_of(module, copy.deepcopy(dict(inputs)))
-    with torch.no_grad():
-        return flat_outputs(module(*args, **kwargs))
+    def at(path: str, value: Any) -> Any:
+        return leaf(path, value) if isinstance(value, torch.Tensor) else None
+
+    return {name: map_leaves(value, at, name) for name, value in inputs.items()}
 
 
-def _replace(path: str, value: Any, leaf: Callable[[str, torch.Tensor], Any], other: Callable[[Any], Any]) -> Any:
+def _is_plain(value: Any) -> bool:
     import torch
 
-    if isinstance(value, torch.Tensor):
-        return leaf(path, value)
-    if isinstance(value, Mapping):
-        return {key: _replace(f"{path}.{key}", child, leaf, other) for key, child in value.items()}
-    if isinstance(value, (list, tuple)):
-        children = [_replace(f"{path}.{index}", child, leaf, other) for index, child in enumerate(value)]
-        return type(value)(*children) if hasattr(value, "_fields") else type(value)(children)
-    return other(value)
+    node = node_of(value)
+    if node is None:
+        return isinstance(value, torch.Tensor) or type(value) in (type(None), bool, int, float, str)
+    builtin = type(value) in (tuple, list, dict) or (isinstance(value, tuple) and hasattr(value, "_fields"))
+    return builtin and all(_is_plain(child) for child in node.children)

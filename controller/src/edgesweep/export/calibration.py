@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,14 +18,17 @@ if TYPE_CHECKING:
 DRAWS = 7
 
 
-def calibration_feeds(model: Model, sizes: Mapping[str, int]) -> tuple[dict[str, NDArray[Any]], ...]:
-    """The example and `DRAWS` seeded draws like it, by input name; the same values every time.
+def calibration_feeds(model: Model, sizes: Sequence[Mapping[str, int]]) -> tuple[dict[str, NDArray[Any]], ...]:
+    """Seeded draws like the example, by input name; the same values every time.
 
     Args:
         model: A loaded model.
-        sizes: Sizes of dynamic dimensions where they are not the example's, so that any variant of a profile takes them.
+        sizes: The sizes that the artifact will be run at, the example's first. What a model computes may grow with its
+            input's size, so the draws go round them, beginning with the last: there all dimensions move together.
     """
-    inputs = [inputs_at(model, sizes), *(draws_like(model, sizes, seed) for seed in range(1, DRAWS + 1))]
+    turns = itertools.islice(itertools.cycle(reversed(sizes)), DRAWS)
+    inputs = [inputs_at(model, sizes[0])]
+    inputs += [draws_like(model, size, seed) for seed, size in enumerate(turns, start=1)]
     return tuple(
         {path: np.array(tensor.detach().cpu().numpy()) for path, tensor in tensors_in(given).items()}
         for given in inputs

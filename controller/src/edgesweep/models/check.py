@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from edgesweep.errors import EdgesweepError
 from edgesweep.models.inputs import example_of, tensors_in
 from edgesweep.models.model import Model
+from edgesweep.models.tree import hides_tensors, leaves_of
 
 if TYPE_CHECKING:
     import torch
@@ -28,15 +29,52 @@ def check_declarations(name: str, model: Model) -> dict[str, dict[int, str]]:
         EdgesweepError: `model_unusable`, one sentence that names what is wrong and what would be right.
     """
     try:
-        tensors = tensors_in(example_of(model))
+        example = example_of(model)
+        tensors = tensors_in(example)
     except TypeError as error:
         raise unusable(name, f"its example inputs do not fit forward(): {error}") from error
+    _check_leaves(name, example)
     if not tensors:
         raise unusable(name, "its example inputs hold no tensor")
+    _check_output_names(name, model.output_names, tensors)
     dynamic = {path: _axes(name, path, axes, tensors) for path, axes in model.dynamic.items()}
     sizes = _sizes(name, dynamic, tensors)
     _check_ranges(name, model.ranges, sizes)
     return dynamic
+
+
+def _check_leaves(name: str, example: Mapping[str, Any]) -> None:
+    """No tensor may be out of sight, and no two may go by one name."""
+    import torch
+
+    paths = [path for path, leaf in leaves_of(example) if isinstance(leaf, torch.Tensor)]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise unusable(
+                name,
+                f"its example inputs hold two tensors that are both called '{path}'",
+                remedy="rename a key of the nested inputs: a path is its keys joined by dots",
+            )
+    for path, leaf in leaves_of(example):
+        if hides_tensors(leaf):
+            kind = type(leaf).__name__
+            raise unusable(
+                name,
+                f"its example input '{path}' is a {kind}, whose tensors would be baked into the export: torch cannot take "
+                f"a {kind} apart",
+                remedy=f"call torch.utils._pytree.register_pytree_node for {kind} in the factory, or let forward() take "
+                "tuples, dicts or dataclasses of tensors",
+            )
+
+
+def _check_output_names(name: str, names: Sequence[str], tensors: Mapping[str, torch.Tensor]) -> None:
+    for output in names:
+        if not isinstance(output, str) or not output:
+            raise unusable(name, f"`output_names` holds {output!r}, which is no name")
+        if output in tensors:
+            raise unusable(name, f"`output_names` calls an output '{output}', which is the name of an input")
+        if list(names).count(output) > 1:
+            raise unusable(name, f"`output_names` calls two outputs '{output}'")
 
 
 def _axes(name: str, path: str, axes: Mapping[int, str], tensors: Mapping[str, torch.Tensor]) -> dict[int, str]:
@@ -68,7 +106,11 @@ def _sizes(name: str, dynamic: Mapping[str, Mapping[int, str]], tensors: Mapping
         for axis, dimension in axes.items():
             size = int(tensors[path].shape[axis])
             if size < 1:
-                raise unusable(name, f"axis {axis} of the example input '{path}' is empty")
+                raise unusable(
+                    name,
+                    f"axis {axis} of the example input '{path}' is empty, and dimension '{dimension}' cannot be traced there",
+                    remedy="give an example of at least 1 there, or declare the axis static",
+                )
             if sizes.setdefault(dimension, size) != size:
                 raise unusable(
                     name,

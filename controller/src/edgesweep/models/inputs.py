@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgesweep.errors import EdgesweepError
 from edgesweep.models.model import Model
+from edgesweep.models.tree import leaves_of, map_leaves, map_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +40,21 @@ def tensors_in(inputs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """Every tensor in `inputs` by its path: `x`, or `past.0.key` inside a nested argument."""
     import torch
 
-    return {path: value for path, value in _walk(inputs, "") if isinstance(value, torch.Tensor)}
+    return {path: leaf for path, leaf in leaves_of(inputs) if isinstance(leaf, torch.Tensor)}
+
+
+def settled(inputs: Any) -> Any:
+    """Example inputs of which every tensor is one of its own: a copy, without gradients.
+
+    An example that gives one tensor twice, or a weight of the model itself, is exported by torch as a single input or as
+    a constant, silently. What such a file computes is right for that example and for nothing else.
+    """
+    import torch
+
+    def copied(_path: str, leaf: Any) -> Any:
+        return leaf.detach().clone() if isinstance(leaf, torch.Tensor) else leaf
+
+    return map_leaves(inputs, copied)
 
 
 def example_sizes(model: Model) -> dict[str, int]:
@@ -76,7 +91,7 @@ def inputs_at(model: Model, sizes: Mapping[str, int], seed: int = 0) -> dict[str
         if size < 1:
             raise EdgesweepError("model_unusable", f"model '{model.name}': size {size} of '{name}' is below 1")
 
-    def resize(path: str, value: Any) -> Any:
+    def resize(path: str, value: torch.Tensor) -> torch.Tensor:
         axes = model.dynamic.get(path, {})
         shape = list(value.shape)
         for axis, name in axes.items():
@@ -85,7 +100,7 @@ def inputs_at(model: Model, sizes: Mapping[str, int], seed: int = 0) -> dict[str
             return value
         return _draw(value, tuple(shape), seed ^ zlib.crc32(path.encode()))
 
-    return {name: _map(value, name, resize) for name, value in example_of(model).items()}
+    return map_tensors(example_of(model), resize)
 
 
 def draws_like(model: Model, sizes: Mapping[str, int], seed: int) -> dict[str, Any]:
@@ -100,34 +115,14 @@ def draws_like(model: Model, sizes: Mapping[str, int], seed: int) -> dict[str, A
     def redraw(path: str, value: torch.Tensor) -> torch.Tensor:
         return _draw(value, tuple(value.shape), seed ^ zlib.crc32(path.encode()))
 
-    return {name: _map(value, name, redraw) for name, value in inputs_at(model, sizes, seed).items()}
+    return map_tensors(inputs_at(model, sizes, seed), redraw)
 
 
-def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        children = list(value.items())
-    elif isinstance(value, (list, tuple)):
-        children = list(enumerate(value))
-    else:
-        yield path, value
-        return
-    for key, child in children:
-        yield from _walk(child, f"{path}.{key}" if path else str(key))
-
-
-def _map(value: Any, path: str, change: Callable[[str, Any], Any]) -> Any:
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        return change(path, value)
-    if isinstance(value, Mapping):
-        return {key: _map(child, f"{path}.{key}", change) for key, child in value.items()}
-    if isinstance(value, (list, tuple)):
-        children = [_map(child, f"{path}.{index}", change) for index, child in enumerate(value)]
-        if hasattr(value, "_fields"):
-            return type(value)(*children)
-        return type(value)(children)
-    return value
+def bounds_of(whole: torch.Tensor) -> tuple[int, int]:
+    """The smallest and the largest value of a tensor of whole numbers that is not empty."""
+    # torch has no minimum for unsigned numbers beyond 8 bits; numpy has.
+    array = whole.detach().cpu().numpy()
+    return int(array.min()), int(array.max())
 
 
 def _draw(example: torch.Tensor, shape: tuple[int, ...], seed: int) -> torch.Tensor:
@@ -141,7 +136,7 @@ def _draw(example: torch.Tensor, shape: tuple[int, ...], seed: int) -> torch.Ten
     if _is_mask(example):
         return _repeat(example, shape)
     if not example.is_floating_point():
-        low, high = int(example.min()), int(example.max())
+        low, high = bounds_of(example)
         return torch.randint(low, high + 1, shape, generator=generator, dtype=torch.int64).to(example.dtype)
     wide = example.to(torch.float64)
     least, most = float(wide.min()), float(wide.max())
@@ -164,7 +159,8 @@ def _is_mask(example: torch.Tensor) -> bool:
         return True
     if example.is_floating_point():
         return not bool(torch.isfinite(example).all())
-    return int(example.min()) >= 0 and int(example.max()) <= 1
+    low, high = bounds_of(example)
+    return low >= 0 and high <= 1
 
 
 def _repeat(example: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:

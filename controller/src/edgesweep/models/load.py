@@ -9,6 +9,7 @@ from typing import Any
 from edgesweep.errors import EdgesweepError
 from edgesweep.models.check import check_declarations, unusable
 from edgesweep.models.factory import find_factory, words_of
+from edgesweep.models.inputs import settled
 from edgesweep.models.model import Model
 from edgesweep.models.source import ModelSource, SourceKind
 from edgesweep.models.zoo import find_entry
@@ -25,7 +26,8 @@ def load_model(source: ModelSource) -> Model:
 
     Raises:
         EdgesweepError: `model_unusable` with one sentence that names the model and its own error, which is the
-            `__cause__`; `missing_extra` when torch is not installed.
+            `__cause__`; `missing_extra` when torch is not installed, `package_missing` when another package is not that
+            a built-in model needs.
     """
     if source.kind is SourceKind.ONNX:
         raise unusable(source.name, "it is a ready .onnx file, which is measured as it is and has no PyTorch module")
@@ -33,12 +35,16 @@ def load_model(source: ModelSource) -> Model:
         import torch  # noqa: F401 - asked first, so that its absence is not laid to the model
     except ImportError as error:
         raise EdgesweepError("missing_extra", "loading a PyTorch model needs torch, which is not installed") from error
-    ref = find_entry(source.ref).factory if source.kind is SourceKind.ZOO else source.ref
+    entry = find_entry(source.ref) if source.kind is SourceKind.ZOO else None
+    if entry is not None and entry.missing:
+        raise EdgesweepError("package_missing", entry.missing)
+    ref = source.ref if entry is None else entry.factory
     factory = find_factory(source.name, ref)
     model = _as_model(source.name, ref, _call(source.name, ref, factory, source.args))
     model.module.eval()
     dynamic, ranges = merge(source, model.dynamic, model.ranges)
-    model = dataclasses.replace(model, name=source.name, dynamic=dynamic, ranges=ranges)
+    inputs = settled(model.example_inputs)
+    model = dataclasses.replace(model, example_inputs=inputs, name=source.name, dynamic=dynamic, ranges=ranges)
     checked = check_declarations(source.name, model)
     ranges = {name: (int(low), int(high)) for name, (low, high) in model.ranges.items()}
     return dataclasses.replace(model, dynamic=checked, ranges=ranges, output_names=tuple(model.output_names))

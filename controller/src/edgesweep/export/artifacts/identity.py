@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import site
 import sys
 import sysconfig
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +17,7 @@ from edgesweep.export.artifacts.digest import digest_json
 from edgesweep.models.inputs import example_of, tensors_in
 from edgesweep.models.model import Model
 from edgesweep.models.source import ModelSource
+from edgesweep.models.tree import leaves_of
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +45,7 @@ def identity_of(model: Model, source: ModelSource, before: Iterable[str]) -> str
             "dynamic": {name: sorted(axes.items()) for name, axes in model.dynamic.items()},
             "ranges": {name: list(bounds) for name, bounds in model.ranges.items()},
             "outputs": list(model.output_names),
-            "constants": repr(_constants(example_of(model))),
+            "constants": [(path, _constant(leaf)) for path, leaf in leaves_of(example_of(model))],
         }
     )
 
@@ -61,17 +64,23 @@ def _digest_tensors(tensors: Iterable[tuple[str, Any]]) -> str:
 def _bytes_of(tensor: torch.Tensor) -> Any:
     import torch
 
+    if tensor.layout is not torch.strided:
+        tensor = tensor.to_dense()
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else b""
 
 
-def _constants(value: Any) -> Any:
-    """The arguments that are no tensors: they are baked into the export."""
-    if isinstance(value, dict):
-        return {key: _constants(child) for key, child in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_constants(child) for child in value]
-    return None if hasattr(value, "detach") else value
+def _constant(leaf: Any) -> Any:
+    """What an argument that is no tensor is: it is baked into the export. One that cannot be told is new every time."""
+    if hasattr(leaf, "detach"):
+        return None
+    if leaf is None or isinstance(leaf, (bool, int, float, complex, str)):
+        return [type(leaf).__name__, repr(leaf)]
+    try:
+        # The words of an array or of somebody's class need not tell two of them apart; their bytes do.
+        return [type(leaf).__name__, hashlib.sha256(pickle.dumps(leaf, protocol=5)).hexdigest()]
+    except Exception:  # noqa: BLE001 - a class may refuse to be pickled in any way
+        return uuid.uuid4().hex
 
 
 def _code_of(model: Model, before: Iterable[str]) -> list[tuple[str, str]]:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import torch
 
 
+class InterfaceError(Exception):
+    """The exported graph does not take the model's inputs or give its outputs, so no name could be trusted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A model as an exporter takes it: one axes profile, any opset.

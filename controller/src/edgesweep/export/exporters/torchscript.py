@@ -9,9 +9,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgesweep.export.arguments import call_of, replace_tensors
+from edgesweep.export.arguments import by_position, call_of
 from edgesweep.export.exporters import Request
-from edgesweep.models.inputs import tensors_in
+from edgesweep.export.outputs import call, tensor_mask, tensors_alone
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,7 @@ class _Tracing:
         self._request = request
         self._module, self._args = _positional(request)
         self._warnings: tuple[str, ...] = ()
+        self._mask: tuple[bool, ...] | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -39,7 +40,10 @@ class _Tracing:
         import torch
 
         request = self._request
-        with warnings.catch_warnings(record=True) as caught:
+        if self._mask is None:
+            # Sizes and numbers look like tensors in a trace, so a plain call has to tell.
+            self._mask = tensor_mask(call(request.module, request.inputs))
+        with tensors_alone(self._module, self._mask), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             torch.onnx.export(
                 self._module,
@@ -65,21 +69,7 @@ def _positional(request: Request) -> tuple[torch.nn.Module, tuple[Any, ...]]:
     args, kwargs = call_of(request.module, request.inputs)
     if not kwargs and all(isinstance(arg, torch.Tensor) for arg in args):
         return request.module, args
-
-    class Positional(torch.nn.Module):  # type: ignore[misc] # torch comes without types here
-        """Takes every tensor in order and calls the model as it wants to be called."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = request.module
-
-        def forward(self, *tensors: torch.Tensor) -> Any:
-            left = iter(tensors)
-            inputs = replace_tensors(request.inputs, lambda _path, _tensor: next(left))
-            args, kwargs = call_of(self.model, inputs)
-            return self.model(*args, **kwargs)
-
-    return Positional().eval(), tuple(tensors_in(request.inputs).values())
+    return by_position(request.module, request.inputs)
 
 
 class _TorchScript:

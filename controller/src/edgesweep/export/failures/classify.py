@@ -63,6 +63,8 @@ def _meaning(chain: list[BaseException], words: str, place: str, exporter: str, 
         return "export_unsupported_opset", f"{exporter} does not offer opset {opset}"
     at = f" at {place}" if place else ""
     names = {type(link).__name__ for link in chain}
+    if "InterfaceError" in names:
+        return "interface_mismatch", f"{exporter} lost an input or an output of the model: {_root(chain)}"
     operator = operator_in(words)
     if operator or names & _UNSUPPORTED:
         return "export_unsupported_op", f"{exporter} has no ONNX form for {operator or 'an operator'} at opset {opset}"

@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesweep.errors import EdgesweepError
-from edgesweep.export.arguments import replace_tensors, run_module
 from edgesweep.export.axes import proof_sizes, slug_of, trace_sizes
 from edgesweep.export.failures.classify import shorten
 from edgesweep.export.failures.host import host_trouble
+from edgesweep.export.outputs import run_module
 from edgesweep.export.proof.prove import Case
-from edgesweep.models.inputs import example_of, example_sizes, inputs_at, tensors_in
+from edgesweep.export.proof.tolerance import compare, tolerance_for
+from edgesweep.export.registry import FP32
+from edgesweep.models.inputs import bounds_of, example_of, example_sizes, inputs_at, tensors_in
 from edgesweep.models.model import Model
+from edgesweep.models.tree import map_tensors
 from edgesweep.plan.cell import Shape
 
 if TYPE_CHECKING:
@@ -50,6 +53,11 @@ class Cases:
     def case(self, label: str) -> Case | None:
         """The case of that label, if torch could run it."""
         return next((case for case in self.cases if case.label == label), None)
+
+    @property
+    def run_at(self) -> tuple[dict[str, int], ...]:
+        """The sizes that torch could run, the example's first."""
+        return tuple(self.sizes[case.label] for case in self.cases if case.label in self.sizes)
 
     def unproven(self, dimensions: Sequence[str], example: Mapping[str, int]) -> str | None:
         """The first dimension that no case moves away from the example's size, because torch refuses them all."""
@@ -87,6 +95,8 @@ def build_cases(model: Model, dimensions: Sequence[str], shapes: Sequence[Shape]
         try:
             inputs = inputs_at(model, sizes)
             outputs = [_array(tensor) for tensor in run_module(model.module, inputs)]
+            if is_example:
+                _require_repeatable(model, inputs, outputs)
         except Exception as error:  # a user's model may raise anything
             if host_trouble(error):
                 raise
@@ -101,6 +111,23 @@ def build_cases(model: Model, dimensions: Sequence[str], shapes: Sequence[Shape]
     if other is not None:
         cases.append(other)
     return Cases(tuple(cases), traced, refused, wanted, count)
+
+
+def _require_repeatable(model: Model, inputs: Mapping[str, Any], outputs: Sequence[NDArray[Any]]) -> None:
+    """Without one answer there is nothing that an artifact could be held against.
+
+    Raises:
+        EdgesweepError: `not_repeatable`.
+    """
+    again = [_array(tensor) for tensor in run_module(model.module, inputs)]
+    for index, (first, second) in enumerate(zip(outputs, again, strict=True)):
+        found = compare(second, first, tolerance_for(FP32))
+        if not found.agrees:
+            raise EdgesweepError(
+                "not_repeatable",
+                f"called twice with the same inputs, the model gives two answers (output {index}: {found.reason}): it draws "
+                "random numbers or keeps something from call to call",
+            )
 
 
 def _write(
@@ -120,7 +147,7 @@ def _write(
 
 def _other_values(model: Model, folder: Path) -> Case | None:
     """The example with floats negated and indices reversed; None where that tells nothing or torch refuses it."""
-    inputs = replace_tensors(example_of(model), _turned)
+    inputs = map_tensors(example_of(model), _turned)
     try:
         outputs = [_array(tensor) for tensor in run_module(model.module, inputs)]
     except Exception:  # noqa: BLE001 - values outside the model's domain: torch has no answer to compare with
@@ -137,9 +164,10 @@ def _turned(_path: str, tensor: torch.Tensor) -> torch.Tensor:
     if tensor.is_floating_point():
         # Infinities are masks: turned round, they would mask everything else.
         return torch.where(torch.isfinite(tensor), -tensor, tensor)
-    if tensor.dtype is torch.bool or tensor.is_complex() or tensor.numel() == 0 or int(tensor.max()) <= 1:
+    if tensor.dtype is torch.bool or tensor.is_complex() or tensor.numel() == 0 or bounds_of(tensor)[1] <= 1:
         return tensor
-    return tensor.flip(tuple(range(tensor.dim())))
+    # By numpy, because torch turns round no unsigned numbers beyond 8 bits.
+    return torch.from_numpy(np.flip(tensor.numpy()).copy())
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import shutil
 import sys
@@ -21,6 +22,7 @@ from edgesweep.export.artifacts.digest import digest_json, source_key
 from edgesweep.export.artifacts.identity import identity_of
 from edgesweep.export.axes import dimensions_of
 from edgesweep.export.calibration import calibration_feeds
+from edgesweep.export.decomposition import list_translations
 from edgesweep.export.exporters import Request, Tracing, exporter_named
 from edgesweep.export.failures.classify import shorten
 from edgesweep.export.failures.failure import Failure
@@ -29,22 +31,28 @@ from edgesweep.export.proof.cases import Cases, ModelRefusesError, build_cases
 from edgesweep.export.registry import EXPORTERS, NONE, OPTIMISERS, PRECISIONS
 from edgesweep.export.result import ExportResult
 from edgesweep.export.workers.pipeline import Bench, Task, export_variant, failed
-from edgesweep.models.inputs import example_sizes, inputs_at, tensors_in
+from edgesweep.models.inputs import example_of, example_sizes, inputs_at, tensors_in
 from edgesweep.models.model import Model
 from edgesweep.models.source import ModelSource
 from edgesweep.plan.cell import Shape, Variant
 
 #: Models kept loaded at once; jobs come model by model, so more would only hold memory.
 _KEPT_MODELS = 2
+#: A model of more weights than this is not kept beside another.
+_KEPT_BYTES = 256 << 20
 
 
 @dataclass(slots=True)
 class _Warm:
-    """A loaded model. `tracings` is keyed by exporter and profile, `cases` by dimensions and shapes."""
+    """A loaded model. `weight_bytes` counts parameters and buffers, shared ones once.
+
+    `tracings` is keyed by exporter and profile, `cases` by dimensions and shapes.
+    """
 
     source: ModelSource
     model: Model
     identity: str
+    weight_bytes: int
     tracings: dict[tuple[str, str], Tracing] = field(default_factory=dict)
     cases: dict[str, Cases] = field(default_factory=dict)
 
@@ -56,12 +64,16 @@ class Workshop:
         bench: Where results go.
         cache: Results of earlier days.
         announce: Called with `import`, `factory`, `prepare`, `capture` or `export` when that step begins.
+        leave: Given the bytes of a model's weights, returns when the host has the memory to export it.
     """
 
-    def __init__(self, bench: Bench, cache: ExportCache, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self, bench: Bench, cache: ExportCache, announce: Callable[[str], None], leave: Callable[[int], None]
+    ) -> None:
         self._bench = bench
         self._cache = cache
         self._announce = announce
+        self._leave = leave
         self._warm: OrderedDict[str, _Warm] = OrderedDict()
         self._counter = itertools.count()
 
@@ -84,6 +96,7 @@ class Workshop:
         found = self._cache.get(key)
         if found is not None:
             return found
+        self._leave(warm.weight_bytes)
         result = self._export(warm, variant, shapes)
         self._cache.put(key, result)
         return result
@@ -95,16 +108,22 @@ class Workshop:
             torch = _import_torch()
             from edgesweep.models.load import load_model
 
-            while len(self._warm) >= _KEPT_MODELS:
-                self._warm.popitem(last=False)
+            self._make_room()
             self._announce("factory")
             before = frozenset(sys.modules)
             # A factory that leaves its weights to chance would be another model every time, and never be cached.
             torch.manual_seed(0)
             model = load_model(source)
-            self._warm[key] = _Warm(source, model, identity_of(model, source, before))
+            self._warm[key] = _Warm(source, model, identity_of(model, source, before), _weight_bytes(model))
         self._warm.move_to_end(key)
         return self._warm[key]
+
+    def _make_room(self) -> None:
+        """Let go of the models that the next one must not be kept beside."""
+        while self._warm and (
+            len(self._warm) >= _KEPT_MODELS or sum(warm.weight_bytes for warm in self._warm.values()) > _KEPT_BYTES
+        ):
+            self._warm.popitem(last=False)
 
     def _key(self, warm: _Warm, variant: Variant, shapes: tuple[Shape, ...]) -> str:
         return digest_json(
@@ -113,6 +132,7 @@ class Workshop:
                 "variant": to_json(variant),
                 "shapes": sorted(shape.slug for shape in shapes),
                 "environment": dict(environment()),
+                "proven": self._bench.proven,
             }
         )
 
@@ -127,6 +147,7 @@ class Workshop:
         self._announce("prepare")
         try:
             cases = self._cases(warm, dimensions, shapes)
+            names = _output_names(warm.model, cases.outputs)
         except ModelRefusesError as error:
             return failed(variant, _refused_example(error))
         dynamic = {
@@ -140,8 +161,8 @@ class Workshop:
         if group not in warm.tracings:
             # One profile after the other: a trace holds a copy of the graph.
             warm.tracings.clear()
-            warm.tracings[group] = self._open(warm.model, variant.exporter, dynamic, cases)
-        feeds = partial(calibration_feeds, warm.model, cases.traced)
+            warm.tracings[group] = self._open(warm.model, variant.exporter, dynamic, cases, names)
+        feeds = partial(calibration_feeds, warm.model, cases.run_at)
         example = example_sizes(warm.model)
         task = Task(variant, shapes, dynamic, warm.model.dynamic, dimensions, example, warm.identity, feeds)
         return export_variant(task, warm.tracings[group], cases, self._bench)
@@ -158,11 +179,31 @@ class Workshop:
                 raise
         return warm.cases[key]
 
-    def _open(self, model: Model, exporter: str, dynamic: dict[str, dict[int, str]], cases: Cases) -> Tracing:
+    def _open(
+        self, model: Model, exporter: str, dynamic: dict[str, dict[int, str]], cases: Cases, names: tuple[str, ...]
+    ) -> Tracing:
         inputs = inputs_at(model, cases.traced)
-        names = model.output_names or _output_names(cases.outputs)
         request = Request(model.module, inputs, tuple(tensors_in(inputs)), names, dynamic, dict(model.ranges))
         return exporter_named(exporter).open(request)
+
+
+def warm_up() -> None:
+    """Import what an export needs, whatever the model."""
+    try:
+        _import_torch()
+    except EdgesweepError:
+        return
+    importlib.import_module("torch.onnx")
+    list_translations()
+
+
+def _weight_bytes(model: Model) -> int:
+    """Bytes of a model's parameters and buffers; tensors that share their memory count once."""
+    held = {
+        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+        for tensor in (*model.module.parameters(), *model.module.buffers())
+    }
+    return sum(held.values())
 
 
 def _import_torch() -> Any:
@@ -182,8 +223,21 @@ def _import_torch() -> Any:
     return torch
 
 
-def _output_names(count: int) -> tuple[str, ...]:
-    return ("output",) if count == 1 else tuple(f"output_{index}" for index in range(count))
+def _output_names(model: Model, count: int) -> tuple[str, ...]:
+    """The model's own names, or names that no input has.
+
+    Raises:
+        ModelRefusesError: The model names another number of outputs than it returns.
+    """
+    if model.output_names:
+        if len(model.output_names) != count:
+            words = f"`output_names` holds {len(model.output_names)} names and forward() returns {count} tensors"
+            raise ModelRefusesError(words)
+        return model.output_names
+    stem = "output"
+    while any(name.startswith(stem) for name in tensors_in(example_of(model))):
+        stem += "_"
+    return (stem,) if count == 1 else tuple(f"{stem}_{index}" for index in range(count))
 
 
 def _refuse(variant: Variant) -> Failure | None:
@@ -201,5 +255,8 @@ def _refuse(variant: Variant) -> Failure | None:
 
 
 def _refused_example(error: ModelRefusesError) -> Failure:
-    detail = "".join(traceback.format_exception(error.__cause__ or error))[-DETAIL_MAX_CHARS:]
+    cause = error.__cause__
+    if isinstance(cause, EdgesweepError):
+        return Failure(Stage.EXPORT, cause.code, cause.message)
+    detail = "".join(traceback.format_exception(cause or error))[-DETAIL_MAX_CHARS:]
     return Failure(Stage.EXPORT, "export_error", shorten(f"the model fails on its own example: {error}"), detail)
