@@ -10,11 +10,10 @@ from edgesweep.export.artifacts.digest import source_key
 from edgesweep.models.source import ModelSource
 from edgesweep.plan.cell import Shape, Variant
 
-#: Rough seconds per export, to begin with the long ones. Only the order depends on them.
-_SECONDS = {"dynamo": 1.5, "torchscript": 0.3}
-
-#: A group is shared between two slots only when enough of it is left to pay for a second trace.
-_WORTH_SPLITTING = 4
+#: Rough seconds per export and proof, and for what a slot does once per group: load the model, run it, trace it.
+#: Who takes what depends on them, never the result.
+_EACH_S = {"dynamo": 1.0, "torchscript": 0.5}
+_ONCE_S = {"dynamo": 4.0, "torchscript": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +27,32 @@ class ExportJob:
 
 @dataclass(slots=True)
 class Group:
-    """Jobs of one model, exporter and axes profile."""
+    """Jobs of one model, exporter and axes profile, of which `handed` were given out already."""
 
     model: str
     exporter: str
     axes: str
     jobs: deque[ExportJob] = field(default_factory=deque)
+    handed: int = 0
 
     @property
     def weight(self) -> float:
-        """Rough seconds that the group will take."""
-        return len(self.jobs) * _SECONDS.get(self.exporter, 1.0)
+        """Rough seconds that the group still takes its slot."""
+        # While the first job is out, what is done once is being done.
+        once = self.once if self.handed <= 1 else 0.0
+        return once + len(self.jobs) * _EACH_S.get(self.exporter, 1.0)
+
+    @property
+    def once(self) -> float:
+        """Rough seconds that every slot spends on the group before its first export."""
+        return _ONCE_S.get(self.exporter, 1.0)
+
+    @property
+    def won_by_splitting(self) -> float:
+        """Rough seconds by which a second slot brings the group's end forward; 0 or less where it does not."""
+        moved = len(self.jobs) // 2
+        theirs = self.once + moved * _EACH_S.get(self.exporter, 1.0)
+        return min(self.weight - theirs, moved * _EACH_S.get(self.exporter, 1.0)) if moved else 0.0
 
 
 class Schedule:
@@ -50,6 +64,9 @@ class Schedule:
             model = source_key(job.source)
             key = (model, job.variant.exporter, job.variant.axes)
             groups.setdefault(key, Group(*key)).jobs.append(job)
+        for group in groups.values():
+            # What the newest opset leaves whole serves the older ones too; the other way round it rarely does.
+            group.jobs = deque(sorted(group.jobs, key=lambda job: -job.variant.opset))
         self._waiting = list(groups.values())
         self._taken: dict[int, Group] = {}
         self._models: dict[int, str] = {}
@@ -63,6 +80,7 @@ class Schedule:
             return None
         self._taken[slot] = group
         self._models[slot] = group.model
+        group.handed += 1
         return group.jobs.popleft()
 
     def drop(self, model: str, *, exporter: str | None = None, axes: str | None = None) -> list[ExportJob]:
@@ -79,6 +97,7 @@ class Schedule:
         group = self._taken.pop(slot, None)
         self._models.pop(slot, None)
         if group is not None and group.jobs:
+            group.handed = 0
             self._waiting.append(group)
 
     def drain(self) -> list[ExportJob]:
@@ -107,9 +126,9 @@ class Schedule:
         return sum(other.weight for other in self._waiting if other.model == model) * 1000 + group.weight
 
     def _split(self) -> Group | None:
-        """The second half of the largest group under way."""
-        largest = max(self._taken.values(), key=lambda group: group.weight, default=None)
-        if largest is None or len(largest.jobs) < _WORTH_SPLITTING:
+        """The second half of the group under way whose end that brings forward the most."""
+        largest = max(self._taken.values(), key=lambda group: group.won_by_splitting, default=None)
+        if largest is None or largest.won_by_splitting <= 0:
             return None
         half = Group(largest.model, largest.exporter, largest.axes)
         for _ in range(len(largest.jobs) // 2):

@@ -12,16 +12,15 @@ from typing import Self
 
 from edgesweep.export.artifacts.blobs import Blobs
 from edgesweep.export.artifacts.layout import Layout
+from edgesweep.export.memory import MemoryGate, need_of
 from edgesweep.export.result import ExportResult
 from edgesweep.export.schedule import ExportJob, Schedule
-from edgesweep.export.workers.requests import attempt, describe
+from edgesweep.export.workers.requests import attempt, describe, warm_up
 from edgesweep.export.workers.slot import Limits, Slot
 from edgesweep.models.source import ModelFacts, ModelSource
 from edgesweep.plan.cell import Variant
 
 __all__ = ["ExportJob", "ExportService"]
-
-_DEFAULT_SLOTS = 2
 
 
 class ExportService:
@@ -31,18 +30,28 @@ class ExportService:
 
     Args:
         root: The folder of blobs, cached results and originals.
-        slots: Workers at once; by default two, or one on a single core.
+        slots: Workers at once; by default one for each core that this process may use.
         timeout_s: Seconds that one variant may take, its model's factory included.
-        memory_bytes: Address space of a worker; None for no limit.
+        memory_bytes: Address space of a worker; by default it may take what the host has to spare.
+        gate: Who lets an export go on when its model is loaded and its size known.
+        proof: False leaves out checks and proof, for benchmarks of the rest and tests of the proof; no plan can.
     """
 
     def __init__(
-        self, root: Path, *, slots: int | None = None, timeout_s: float = 300, memory_bytes: int | None = None
+        self,
+        root: Path,
+        *,
+        slots: int | None = None,
+        timeout_s: float = 300,
+        memory_bytes: int | None = None,
+        gate: MemoryGate | None = None,
+        proof: bool = True,
     ) -> None:
         layout = Layout(root.absolute())
         cores = len(os.sched_getaffinity(0))
-        count = slots if slots is not None else min(_DEFAULT_SLOTS, cores)
-        limits = Limits(timeout_s, memory_bytes, max(1, cores // count))
+        count = slots if slots is not None else cores
+        limits = Limits(timeout_s, memory_bytes, max(1, cores // count), proof)
+        self._gate = gate or MemoryGate()
         self._blobs = Blobs(layout.blobs)
         self._slots = [Slot(layout, limits) for _ in range(count)]
         self._timeout_s = timeout_s
@@ -70,6 +79,20 @@ class ExportService:
     def path_of(self, sha256: str) -> Path:
         """Where the blob of that digest lies: a model, its external data, an input or a reference."""
         return self._blobs.path_of(sha256)
+
+    async def warm_up(self, count: int | None = None) -> None:
+        """Start workers and have them import what exports need, so that it is done when the first job comes.
+
+        Args:
+            count: How many workers; by default all. Those that are busy are warm.
+        """
+        idle = [slot for slot in self._slots[:count] if not slot.lock.locked()]
+        await asyncio.gather(*map(self._warm_up, idle))
+
+    @staticmethod
+    async def _warm_up(slot: Slot) -> None:
+        async with slot.lock:
+            await warm_up(slot)
 
     async def describe(self, source: ModelSource) -> ModelFacts:
         """The facts of a model, loaded in a worker only where they are not known otherwise.
@@ -127,7 +150,7 @@ class ExportService:
             async with slot.lock:
                 try:
                     while (job := schedule.next(index)) is not None:
-                        for result in await self._run(slot, job, schedule):
+                        for result in await self._run(index, job, schedule):
                             results.put_nowait(result)
                 except asyncio.CancelledError:
                     await slot.close()
@@ -136,12 +159,36 @@ class ExportService:
             # The task is done only after this line, so the reader looks again a moment later.
             asyncio.get_running_loop().call_soon(results.put_nowait, None)
 
-    async def _run(self, slot: Slot, job: ExportJob, schedule: Schedule) -> list[ExportResult]:
+    async def _run(self, index: int, job: ExportJob, schedule: Schedule) -> list[ExportResult]:
         """The job's result, and those of the jobs that are bound to end the same way."""
+        slot = self._slots[index]
         if self.on_start is not None:
             self.on_start(job.variant)
-        ended = await attempt(slot, job, self._timeout_s, partial(self._tell_step, job.variant))
+        tell = partial(self._tell_step, job.variant)
+
+        async def leave(weight_bytes: int) -> None:
+            await self._gate.enter(
+                index,
+                need_of(weight_bytes),
+                lambda: slot.used_bytes,
+                make_room=self._recycle_idle,
+                on_wait=partial(tell, "waiting"),
+            )
+
+        try:
+            ended = await attempt(slot, job, self._timeout_s, tell, leave)
+        finally:
+            self._gate.leave(index)
         return ended.all_results(job, schedule)
+
+    async def _recycle_idle(self) -> bool:
+        """End a worker that is warm and has no job: the model that it keeps stands in the way."""
+        for slot in self._slots:
+            if slot.running and not slot.lock.locked():
+                async with slot.lock:
+                    await slot.close()
+                return True
+        return False
 
     def _tell_step(self, variant: Variant, step: str) -> None:
         if self.on_step is not None:

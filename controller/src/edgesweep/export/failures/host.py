@@ -112,7 +112,8 @@ def _words_of(link: BaseException) -> str:
 
 
 def _is_limited() -> bool:
-    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    kinds = (resource.RLIMIT_AS, resource.RLIMIT_DATA)
+    return any(resource.getrlimit(kind)[0] != resource.RLIM_INFINITY for kind in kinds)
 
 
 def _traceback_of(error: BaseException) -> str:

@@ -34,6 +34,7 @@ from edgesweep.export.failures.host import (
     host_trouble,
     is_out_of_memory,
 )
+from edgesweep.export.memory import limit_to_host
 from edgesweep.export.result import ExportResult
 from edgesweep.export.workers.orphan import die_with_parent
 from edgesweep.export.workers.pipeline import Bench, failed
@@ -60,21 +61,41 @@ def source_from_json(data: dict[str, Any]) -> ModelSource:
 class _Worker:
     """Serves one request after the other."""
 
-    def __init__(self, bench: Bench, cache: ExportCache, send: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        cache: ExportCache,
+        send: Callable[[dict[str, Any]], None],
+        await_leave: Callable[[], None],
+    ) -> None:
         from edgesweep.export.workers.workshop import Workshop
 
         self._bench = bench
         self._cache = cache
         self._send = send
-        self._workshop = Workshop(bench, cache, lambda step: send({"step": step}))
+        self._await_leave = await_leave
+        self._workshop = Workshop(bench, cache, lambda step: send({"step": step}), self._ask_leave)
+
+    def _ask_leave(self, weight_bytes: int) -> None:
+        self._send({"weights": weight_bytes})
+        self._await_leave()
 
     def serve(self, request: dict[str, Any]) -> dict[str, Any]:
+        if request["op"] == "warm":
+            return self._warm_up()
         source = source_from_json(request["source"])
         if request["op"] == "describe":
             return self._describe(source)
         variant = from_json(Variant, request["variant"])
         shapes = tuple(from_json(Shape, shape) for shape in request["shapes"])
         return {"result": to_json(self._export(source, variant, shapes))}
+
+    def _warm_up(self) -> dict[str, Any]:
+        from edgesweep.export.workers.workshop import warm_up
+
+        self._send({"step": "import"})
+        warm_up()
+        return {"warm": True}
 
     def _describe(self, source: ModelSource) -> dict[str, Any]:
         from edgesweep.models.describe import facts_of
@@ -147,11 +168,25 @@ def _converse(channel: IO[bytes], answers: IO[bytes], options: argparse.Namespac
         answers.write(json.dumps({"id": current} | message).encode() + b"\n")
         answers.flush()
 
-    bench = Bench(blobs, layout.originals, options.scratch, options.proof_timeout)
-    worker = _Worker(bench, ExportCache(layout.cache, blobs), send)
+    def await_leave() -> None:
+        if not channel.readline():
+            # Nobody is left to export for.
+            os._exit(1)
+
+    bench = Bench(
+        blobs,
+        layout.originals,
+        options.scratch,
+        options.proof_timeout,
+        proven=not options.no_proof,
+        announce=lambda step: send({"step": step}),
+    )
+    worker = _Worker(bench, ExportCache(layout.cache, blobs), send, await_leave)
     for line in channel:
         request = json.loads(line)
         current = request["id"]
+        if not options.memory_bytes:
+            limit_to_host()
         send(worker.serve(request))
 
 
@@ -165,6 +200,7 @@ def main() -> int:
     parser.add_argument("--proof-timeout", type=float, required=True)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--memory-bytes", type=int, default=0)
+    parser.add_argument("--no-proof", action="store_true")
     options = parser.parse_args()
     die_with_parent(options.parent)
     if options.memory_bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -79,7 +79,8 @@ class Task:
 class Bench:
     """Where a worker works: its blobs, the folder of originals, its scratch folder, and the proof's deadline.
 
-    `shelf` holds the files that the next variant may begin from.
+    `shelf` holds the files that the next variant may begin from. Without `proven` a file is neither checked nor proven.
+    `announce` is called with `check` and `prove` when that step begins.
     """
 
     blobs: Blobs
@@ -87,6 +88,8 @@ class Bench:
     scratch: Path
     proof_timeout_s: float
     shelf: Shelf = field(default_factory=Shelf, compare=False)
+    proven: bool = True
+    announce: Callable[[str], None] = field(default=lambda _step: None, compare=False)
 
 
 def failed(variant: Variant, failure: Failure, seconds: float = 0.0) -> ExportResult:
@@ -164,15 +167,10 @@ def _examine_canonical(task: Task, made: Made, canonical: Canonical, cases: Case
     facts = facts_of(canonical.model)
     precision = made.precision
     result = ExportResult(task.variant, Stage.CHECK, tolerance=tolerance_for(precision))
-    failure = (
-        check_opset(facts, task.variant.opset)
-        or check_ir(canonical.model, task.variant.ir_version)
-        or check_graph(canonical.path, canonical.model)
-        or check_interface(facts, cases.cases[0].inputs)
-        or check_dimensions(facts, {name: dict(axes) for name, axes in task.dynamic.items()})
-        or _unproven(task, cases)
-    )
-    if failure is None:
+    bench.announce("check")
+    failure = _check(task, canonical, facts, cases) if bench.proven else None
+    if failure is None and bench.proven:
+        bench.announce("prove")
         proof = prove(canonical.path, _cases_for(precision, cases), result.tolerance, bench.proof_timeout_s)
         failure = _with_warnings(proof.failure, made.warnings)
         result = replace(result, numerics=proof.numerics, proof=proof.sizes)
@@ -185,6 +183,18 @@ def _examine_canonical(task: Task, made: Made, canonical: Canonical, cases: Case
         return replace(result, stage=failure.stage, cause=failure.cause, message=failure.message, detail=failure.detail)
     payloads = pack(task.shapes, cases, facts, bench.blobs, task.declared)
     return replace(result, payloads=payloads, detail=_traced_elsewhere(cases))
+
+
+def _check(task: Task, canonical: Canonical, facts: Facts, cases: Cases) -> Failure | None:
+    """What is wrong with the file by itself."""
+    return (
+        check_opset(facts, task.variant.opset)
+        or check_ir(canonical.model, task.variant.ir_version)
+        or check_graph(canonical.path, canonical.model)
+        or check_interface(facts, cases.cases[0].inputs)
+        or check_dimensions(facts, {name: dict(axes) for name, axes in task.dynamic.items()})
+        or _unproven(task, cases)
+    )
 
 
 def produced_of(facts: Facts, manifest: Manifest, graph_hash: str, proven: dict[str, tuple[str, ...]]) -> Produced:

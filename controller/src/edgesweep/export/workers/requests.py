@@ -5,7 +5,8 @@ Nothing here knows how many slots there are or where they run: the host's own se
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,9 +67,21 @@ def failed_job(job: ExportJob, failure: Failure) -> ExportResult:
 
 
 async def attempt(
-    slot: Slot, job: ExportJob, timeout_s: float, on_step: Callable[[str], None] | None = None
+    slot: Slot,
+    job: ExportJob,
+    timeout_s: float,
+    on_step: Callable[[str], None] | None = None,
+    leave: Callable[[int], Awaitable[None]] | None = None,
 ) -> Attempt:
-    """Export one variant on `slot`, whose lock the caller holds. Every end of the worker is a result."""
+    """Export one variant on `slot`, whose lock the caller holds. Every end of the worker is a result.
+
+    Args:
+        slot: Where to export.
+        job: The variant.
+        timeout_s: What `slot` allows, in seconds, for the sentence.
+        on_step: Told of every step of `STEPS` that the variant comes to.
+        leave: Given the bytes of the model's weights, returns when the host has the memory to go on.
+    """
     request: dict[str, Any] = {
         "op": "export",
         "source": to_json(job.source),
@@ -76,7 +89,7 @@ async def attempt(
         "shapes": [to_json(shape) for shape in job.shapes],
     }
     try:
-        answer = await slot.ask(request, on_step)
+        answer = await slot.ask(request, on_step, leave)
     except OSError as error:
         return Attempt(failed_job(job, file_failure(error)))
     except WorkerTimeoutError as error:
@@ -85,6 +98,15 @@ async def attempt(
         return _bound(job, error.step, _SHARED_DEATHS, _died(error))
     result: ExportResult = from_json(ExportResult, answer["result"])
     return Attempt(result, "model" if result.cause == "factory_failed" else "job")
+
+
+async def warm_up(slot: Slot) -> None:
+    """Start the worker of `slot`, whose lock the caller holds, and have it import what exports need.
+
+    What fails here fails again where somebody waits for a result, and is told there.
+    """
+    with suppress(OSError, WorkerTimeoutError, WorkerDiedError):
+        await slot.ask({"op": "warm"})
 
 
 async def describe(slot: Slot, source: ModelSource, timeout_s: float) -> ModelFacts:

@@ -14,13 +14,14 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgesweep.export.artifacts.layout import Layout
+from edgesweep.export.memory import used_bytes
 
 #: How much of a worker's stderr is kept as evidence.
 _TAIL_BYTES = 64 << 10
@@ -61,11 +62,16 @@ class WorkerDiedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a job may take. `timeout_s` covers factory and export; `memory_bytes` is address space, None for no limit."""
+    """What a job may take. `timeout_s` covers factory and export.
+
+    `memory_bytes` is address space; without it a job may take what the host has to spare. `proof` tells whether an
+    artifact is checked and proven at all.
+    """
 
     timeout_s: float
     memory_bytes: int | None
     threads: int
+    proof: bool = True
 
 
 class _Process:
@@ -134,12 +140,23 @@ class Slot:
         if running is not None:
             await running.bury()
 
-    async def ask(self, request: dict[str, Any], on_step: Callable[[str], None] | None = None) -> dict[str, Any]:
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of memory that the worker and what it started hold now."""
+        return used_bytes(self._running.process.pid) if self._running is not None else 0
+
+    async def ask(
+        self,
+        request: dict[str, Any],
+        on_step: Callable[[str], None] | None = None,
+        leave: Callable[[int], Awaitable[None]] | None = None,
+    ) -> dict[str, Any]:
         """Have the worker serve `request`.
 
         Args:
             request: What `worker` understands.
             on_step: Told of every step that the worker announces.
+            leave: Given the bytes of the model's weights, returns when the export may go on. No deadline runs meanwhile.
 
         Raises:
             WorkerTimeoutError: The deadline passed.
@@ -154,7 +171,7 @@ class Slot:
             async with asyncio.timeout(_IMPORT_TIMEOUT_S) as deadline:
                 running.writer.write(json.dumps(message).encode() + b"\n")
                 await running.writer.drain()
-                return await self._answer(running, steps, deadline, on_step)
+                return await self._answer(running, steps, deadline, on_step, leave)
         except TimeoutError:
             running.kill()
             evidence = await self._end(running)
@@ -169,7 +186,12 @@ class Slot:
             raise
 
     async def _answer(
-        self, running: _Process, steps: list[str], deadline: asyncio.Timeout, on_step: Callable[[str], None] | None
+        self,
+        running: _Process,
+        steps: list[str],
+        deadline: asyncio.Timeout,
+        on_step: Callable[[str], None] | None,
+        leave: Callable[[int], Awaitable[None]] | None,
     ) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         armed = False
@@ -179,6 +201,9 @@ class Slot:
                 raise EOFError
             answer: dict[str, Any] = json.loads(line)
             if answer["id"] != self._next_id:
+                continue
+            if "weights" in answer:
+                await self._grant(running, deadline, leave, answer["weights"])
                 continue
             if "step" not in answer:
                 return answer
@@ -190,6 +215,23 @@ class Slot:
                 deadline.reschedule(loop.time() + self._limits.timeout_s)
             if on_step is not None:
                 on_step(answer["step"])
+
+    @staticmethod
+    async def _grant(
+        running: _Process,
+        deadline: asyncio.Timeout,
+        leave: Callable[[int], Awaitable[None]] | None,
+        weight_bytes: int,
+    ) -> None:
+        """Let the worker go on, when `leave` says so."""
+        loop = asyncio.get_running_loop()
+        left = max(0.0, (deadline.when() or loop.time()) - loop.time())
+        if leave is not None:
+            deadline.reschedule(None)
+            await leave(weight_bytes)
+            deadline.reschedule(loop.time() + left)
+        running.writer.write(b"\n")
+        await running.writer.drain()
 
     async def _start(self) -> _Process:
         self._layout.scratch.mkdir(parents=True, exist_ok=True)
@@ -205,6 +247,7 @@ class Slot:
         command += ["--root", str(self._layout.root), "--scratch", str(scratch)]
         command += ["--proof-timeout", str(self._limits.timeout_s), "--threads", str(self._limits.threads)]
         command += ["--memory-bytes", str(self._limits.memory_bytes or 0)]
+        command += [] if self._limits.proof else ["--no-proof"]
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
