@@ -8,24 +8,25 @@ from pathlib import Path
 import click
 
 from edgesweep.cli.options import Settings, pass_settings, print_json, progress_option
+from edgesweep.errors import EdgesweepError
 
 _MATRIX_OUTPUTS = ("table", "json", "md", "html")
 
 
-@click.group(
-    epilog="""\b
-Examples:
-  edgesweep export matrix plans/nightly.yaml            every variant: exported, proven, or why not
-  edgesweep export matrix plans/nightly.yaml -k dynamo -o html --output matrix.html
-  edgesweep export explain mobile-cnn/dynamo-opset13-batch-fp32
-  edgesweep export explain opset13-batch --full         the exporter's own words, all of them
-"""
-)
+@click.group()
 def export() -> None:
-    """Export and prove the models of a plan, with no device anywhere."""
+    """Export and prove the models of a plan, with no device anywhere.
+
+    \b
+    Examples:
+      edgesweep export matrix plans/nightly.yaml          every variant: proven, or why not
+      edgesweep export matrix plans/nightly.yaml -k dynamo -o html --output matrix.html
+      edgesweep export explain mobile-cnn/dynamo-opset13-batch-fp32
+      edgesweep export explain dynamo-opset13-batch --full    the exporter's own words too
+    """
 
 
-@export.command("matrix", epilog="Example: edgesweep export matrix plans/nightly.yaml -k 'dynamo and not static'")
+@export.command("matrix")
 @click.argument("plan_path", metavar="PLAN", type=click.Path(path_type=Path))
 @click.option("-k", "expression", default="", metavar="EXPR", help="Only variants whose name matches, as in pytest.")
 @click.option(
@@ -44,6 +45,11 @@ def matrix(
 ) -> int:
     """Export every variant of PLAN and prove it against torch; needs no device, no inventory and no agent.
 
+    \b
+    Examples:
+      edgesweep export matrix plans/nightly.yaml -k 'dynamo and not static'
+      edgesweep export matrix plans/nightly.yaml -o json > matrix.json
+
     Every variant ends as pass, failed, skipped or lost. Stop it with Ctrl-C when you like: what is exported is kept,
     and the same command finds it in the cache.
     """
@@ -60,7 +66,7 @@ def matrix(
     return matrix_to_end(settings, find_home(), MatrixRequest(plan_path, expression, output, path, progress))
 
 
-@export.command("explain", epilog="Example: edgesweep export explain mobile-cnn/dynamo-opset13-batch-fp32")
+@export.command("explain")
 @click.argument("name", metavar="CELL")
 @click.option("--run", "run", metavar="RUN", default="", help="Look in this run or matrix only: its id or plan's name.")
 @click.option("--full", is_flag=True, help="Print the whole diagnosis as the exporter wrote it.")
@@ -71,6 +77,11 @@ def matrix(
 def explain(settings: Settings, *, name: str, run: str, full: bool, output: str) -> None:
     """Tell the story of CELL step by step: what was asked, what was produced, how it was proven, and what to do.
 
+    \b
+    Examples:
+      edgesweep export explain mobile-cnn/dynamo-opset13-batch-fp32
+      edgesweep export explain detector/torchscript-opset17-full --run nightly --full
+
     CELL is the name of a cell or of a variant (model/exporter-opsetN-axes-precision), or a part of it that no other has.
     Without --run the newest run or matrix that holds it is taken.
     """
@@ -80,7 +91,12 @@ def explain(settings: Settings, *, name: str, run: str, full: bool, output: str)
     from edgesweep.report.exports.story_text import render_story
 
     with contextlib.closing(open_store(find_home())) as store:
-        named = store.find_named(name, store.find_run(run, None) if run else None)
+        try:
+            named = store.find_named(name, store.find_run(run, None) if run else None)
+        except EdgesweepError as error:
+            if error.code == "no_runs":
+                error.remedy = "start one with `edgesweep export matrix PLAN`"
+            raise
         view = store.load_run(named.run_id)
     story = build_story(view, named)
     if output == "json":

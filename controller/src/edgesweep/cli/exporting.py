@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgesweep.cli.interrupt import Stopped, run_until_stopped
-from edgesweep.cli.options import Settings, print_json
+from edgesweep.cli.options import Settings
 from edgesweep.cli.output import write_report
 from edgesweep.cli.sweeping import load_plan_file, open_store
 from edgesweep.cli.watching import shown_progress
@@ -84,6 +84,21 @@ def matrix_document(view: RunView, verdict: MatrixVerdict | None = None) -> dict
     return build_matrix_document(view, known=known_variants(view), new=verdict.new if verdict else ())
 
 
+def report_matrix(settings: Settings, view: RunView, output: str, path: Path | None) -> None:
+    """Shows a stored matrix as `edgesweep report` does a run.
+
+    Raises:
+        UsageError: A matrix has no form of that kind.
+    """
+    if output == "csv":
+        raise click.UsageError("an export matrix has no csv; use -o json")
+    if output == "table" and path is not None and str(path) != "-":
+        raise click.UsageError("--output needs -o html, json or md")
+    if output == "html" and path is None:
+        path = Path("matrix.html")
+    show_matrix(settings, matrix_document(view), output, path)
+
+
 def show_matrix(settings: Settings, document: dict[str, Any], output: str, path: Path | None = None) -> None:
     """Prints a matrix on stdout, or writes it to `path`, as `output` says."""
     if output == "table":
@@ -92,8 +107,6 @@ def show_matrix(settings: Settings, document: dict[str, Any], output: str, path:
         console = settings.console()
         for part in (matrix_of_variants, produced_table, variant_findings, matrix_summary):
             console.print(part(document))
-    elif output == "json" and path is None:
-        print_json(document)
     else:
         text = render_matrix(document, output)
         if path is None or str(path) == "-":

@@ -24,14 +24,23 @@ _RUNS_OUTPUTS = ("table", "json", "name")
 )
 @pass_settings
 def report(settings: Settings, *, run: str, output: str, path: Path | None) -> None:
-    """Show a finished or a running RUN: its id, the start of it, its plan's name, or `latest`."""
+    """Show a finished or a running RUN: its id, the start of it, its plan's name, or `latest`.
+
+    The id of an export matrix shows that matrix.
+    """
     from edgesweep.cli.output import render_text, show_run, write_report
     from edgesweep.cli.sweeping import open_store
     from edgesweep.home import find_home
     from edgesweep.report.document import build_document
+    from edgesweep.store.records import RunKind
 
     with contextlib.closing(open_store(find_home())) as store:
         view = store.load_run(store.find_run(run))
+    if view.run.kind is RunKind.MATRIX:
+        from edgesweep.cli.exporting import report_matrix
+
+        report_matrix(settings, view, output, path)
+        return
     if output == "html" and path is None:
         path = Path("report.html")
     if path is None or str(path) == "-":
@@ -55,16 +64,24 @@ def report(settings: Settings, *, run: str, output: str, path: Path | None) -> N
 @click.command()
 @click.option("-o", "output", type=click.Choice(_RUNS_OUTPUTS), default="table", show_default=True, help="Form.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Newest runs to list.")
+@click.option(
+    "--kind",
+    type=click.Choice(["sweep", "matrix", "all"]),
+    default="sweep",
+    show_default=True,
+    help="Sweeps on devices, export matrices, or both.",
+)
 @pass_settings
-def runs(settings: Settings, *, output: str, limit: int) -> None:
+def runs(settings: Settings, *, output: str, limit: int, kind: str) -> None:
     """List the runs in the store, newest first."""
     from edgesweep.cli.sweeping import open_store
     from edgesweep.home import find_home
     from edgesweep.report.runs import build_runs
     from edgesweep.report.tables import runs_table
+    from edgesweep.store.records import RunKind
 
     with contextlib.closing(open_store(find_home())) as store:
-        document = build_runs(store.list_runs(limit))
+        document = build_runs(store.list_runs(limit, None if kind == "all" else RunKind(kind)))
     if output == "json":
         print_json(document)
     elif output == "name":
@@ -72,5 +89,7 @@ def runs(settings: Settings, *, output: str, limit: int) -> None:
             click.echo(row["id"])
     elif document["runs"]:
         settings.console().print(runs_table(document))
+    elif kind == "matrix":
+        click.echo("no export matrices yet. Next: edgesweep export matrix PLAN", err=True)
     else:
         click.echo("no runs yet. Next: edgesweep quickstart, or edgesweep run PLAN", err=True)

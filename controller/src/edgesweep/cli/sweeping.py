@@ -84,7 +84,7 @@ def run_to_end(
     from edgesweep.sweep.run_verdict import judge_run
 
     with contextlib.closing(open_store(home)) as store:
-        resumed = store.load_run(store.find_run(request.resume)) if request.resume else None
+        resumed = stored_sweep(store, request.resume) if request.resume else None
         started: list[str] = [resumed.run.id] if resumed else []
 
         async def sweep() -> tuple[str, tuple[str, ...]]:
@@ -111,6 +111,24 @@ def run_to_end(
         if verdict.resumable:
             click.echo(f"next: {request.resume_command} {run_id}", err=True)
         return RunEnd(verdict.exit_code, run_id)
+
+
+def stored_sweep(store: Store, text: str) -> RunView:
+    """The stored run that `text` means, to be resumed.
+
+    Raises:
+        EdgesweepError: `usage` for an export matrix: nothing of it runs on a device, so there is nothing to resume.
+    """
+    from edgesweep.store.records import RunKind
+
+    view = store.load_run(store.find_run(text))
+    if view.run.kind is RunKind.MATRIX:
+        raise EdgesweepError(
+            "usage",
+            f"{view.run.id} is an export matrix, which is not resumed but started again",
+            remedy="edgesweep export matrix PLAN: what is exported already comes from the cache",
+        )
+    return view
 
 
 async def _sweep(

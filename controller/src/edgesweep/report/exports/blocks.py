@@ -125,7 +125,7 @@ def told_of(finding: Finding) -> dict[str, list[Told]]:
     for message, cells in finding.by_message.items():
         for cell in cells:
             pattern = re.sub(rf"\bopset {cell['opset']}\b", "opset N", message)
-            key = (cell["model"], label_of(cell), _note_of(cell))
+            key = (cell["model"], label_of(cell), note_of(cell))
             grouped.setdefault(pattern, {}).setdefault(key, []).append(cell["opset"])
     return {
         pattern: [Told(model, label, opsets_text(opsets), note) for (model, label, note), opsets in lines.items()]
@@ -133,7 +133,8 @@ def told_of(finding: Finding) -> dict[str, list[Told]]:
     }
 
 
-def _note_of(cell: Cell) -> str:
+def note_of(cell: Cell) -> str:
+    """What else is to be said of a variant: the honest one, and whether its failure is known or new."""
     notes = [f"see opset {cell['produced']['opset']}"] if cell.get("see") else []
     notes += [f"known failure: {cell['known']}"] if cell.get("known") else []
     notes += ["new: it passed in the matrix before"] if cell.get("new") else []

@@ -15,8 +15,8 @@ from edgesweep.report.exports.blocks import (
     blocks_of,
     dimensions_of,
     findings_of,
-    label_of,
     mark_of,
+    note_of,
 )
 from edgesweep.report.exports.document import other_domains
 from edgesweep.report.exports.summary import sentence
@@ -108,13 +108,10 @@ def _row(cell: Cell, row_ids: dict[str, str], anchors: dict[str, str]) -> Row:
     outcome = outcome_of(cell)
     produced = cell["produced"]
     error = (cell["numerics"] or {}).get("max_absolute_error")
-    notes = [f"see {cell['see']}"] if cell["see"] else []
-    notes += [f"known failure: {cell['known']}"] if cell.get("known") else []
-    notes += ["new: it passed in the matrix before"] if cell.get("new") else []
     agreed = sum(size["agreed"] for size in cell["proof"])
     return Row(
         id=row_ids[cell["name"]],
-        name=breakable(f"{cell['model']}/{label_of(cell)} {cell['opset']}"),
+        name=breakable(cell["name"]),
         outcome=outcome,
         mark=mark_of(cell),
         cause=cell["cause"] or "",
@@ -127,5 +124,5 @@ def _row(cell: Cell, row_ids: dict[str, str], anchors: dict[str, str]) -> Row:
         error=units.NOTHING if error is None else f"{error:.1e}",
         sizes=f"{agreed} of {len(cell['proof'])}" if cell["proof"] else units.NOTHING,
         seconds="cached" if cell["cached"] else units.duration(cell["seconds"]),
-        note="; ".join(notes),
+        note=note_of(cell),
     )
