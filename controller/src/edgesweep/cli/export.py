@@ -23,7 +23,7 @@ def export() -> None:
       edgesweep export matrix plans/nightly.yaml -k dynamo -o html --output matrix.html
       edgesweep export explain mobile-cnn/dynamo-opset13-batch-fp32
       edgesweep export explain dynamo-opset13-batch --full    the exporter's own words too
-    """
+    """  # noqa: D301 - click wants the character itself
 
 
 @export.command("matrix")
@@ -52,7 +52,7 @@ def matrix(
 
     Every variant ends as pass, failed, skipped or lost. Stop it with Ctrl-C when you like: what is exported is kept,
     and the same command finds it in the cache.
-    """
+    """  # noqa: D301 - click wants the character itself
     from edgesweep.cli.exporting import MatrixRequest, matrix_to_end
     from edgesweep.cli.output import check_report_path
     from edgesweep.home import find_home
@@ -84,7 +84,7 @@ def explain(settings: Settings, *, name: str, run: str, full: bool, output: str)
 
     CELL is the name of a cell or of a variant (model/exporter-opsetN-axes-precision), or a part of it that no other has.
     Without --run the newest run or matrix that holds it is taken.
-    """
+    """  # noqa: D301 - click wants the character itself
     from edgesweep.cli.sweeping import open_store
     from edgesweep.home import find_home
     from edgesweep.report.exports.story import build_story, story_document

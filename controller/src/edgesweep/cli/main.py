@@ -30,7 +30,7 @@ Examples:
   edgesweep run plans/nightly.yaml -n      what a plan would do
   edgesweep run plans/nightly.yaml         do it
   edgesweep report latest -o html          write report.html of the last run
-  edgesweep export matrix plans/nightly.yaml   what exports, and why the rest does not
+  edgesweep export matrix PLAN             what exports, and why the rest does not; no device
 """
 
 
