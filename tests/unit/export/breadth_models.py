@@ -612,6 +612,34 @@ def integers():
     )
 
 
+class Everything(nn.Module):
+    def forward(self, half, double, whole, small, byte, flags, factor, past):
+        return {
+            "floats": (half * 2, double - 1),
+            "wholes": [whole + 3, small * 2, byte + 1],
+            "flags": ~flags,
+            "scaled": torch.cat([past, double.float() * factor], dim=1),
+            "sum": (whole.sum(), factor * 2),
+        }
+
+
+def all_types():
+    """Every element type that both exporters know, a 0-d input, an empty one, and 0-d outputs."""
+    whole = torch.arange(12).reshape(3, 4)
+    example = (
+        rows(dtype=torch.float16),
+        rows(dtype=torch.float64),
+        whole,
+        whole.to(torch.int8),
+        whole.to(torch.uint8),
+        whole % 3 == 0,
+        torch.tensor(2.5),
+        torch.zeros(3, 0),
+    )
+    names = ("half", "double", "whole", "small", "byte", "flags", "past")
+    return Model(Everything(), example, {name: {0: "batch"} for name in names}, BATCH)
+
+
 def complex_input():
     class Magnitude(nn.Module):
         def forward(self, x):
