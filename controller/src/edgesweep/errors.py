@@ -284,7 +284,8 @@ _ENTRIES = (
     _cause(
         "export_host_trouble",
         "the host could not finish the export",
-        "free disk space, memory or open files on the host, then resume the run: the variant is exported again",
+        "free disk space, memory or open files on the host, or start a lost Dask worker again, then resume the run: "
+        "the variant is exported again",
         stable=False,
     ),
     _cause("unknown", "an error that the catalogue does not know", "see the detail, and report it", repeatable=False),

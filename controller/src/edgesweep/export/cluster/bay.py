@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from distributed import Worker, WorkerPlugin, get_worker
 from edgesweep_proto.blob import Blob
 
-from edgesweep.errors import EdgesweepError, remedy_for
+from edgesweep.errors import EdgesweepError
 from edgesweep.export.artifacts.blobs import Blobs, digest_of
 from edgesweep.export.artifacts.layout import Layout
 from edgesweep.export.cluster.sight import Sight, lacking
@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 #: Under the Dask worker's own folder, which Dask removes when the worker ends. All runs on one worker share it.
 _FOLDER = "edgesweep-exports"
+_SHARE = "give the workers the same files at the same paths as the controller, such as by a shared file system"
 #: States of a task that nobody waits for any more.
 _LET_GO = frozenset({"released", "cancelled", "forgotten"})
 
@@ -176,7 +177,7 @@ async def export_job(ticket: Ticket, job: ExportJob, sight: Sight) -> Delivery:
     bay = _bay(ticket.bay)
     missing = await asyncio.to_thread(lacking, sight)
     if missing:
-        return Delivery(Attempt(failed_job(job, failure_of_host(_unseen(missing)))))
+        return Delivery(Attempt(failed_job(job, failure_of_host(f"{_unseen(missing)}; {_SHARE}"))))
 
     async def work(slot: Slot) -> Attempt:
         return await attempt(slot, job, bay.timeout_s, lambda step: bay.announce(ticket, step))
@@ -198,8 +199,7 @@ async def describe_model(ticket: Ticket, source: ModelSource, sight: Sight) -> M
     bay = _bay(ticket.bay)
     missing = await asyncio.to_thread(lacking, sight)
     if missing:
-        code = "export_host_trouble"
-        return Refusal(code, f"model '{source.name}': {_unseen(missing)}", remedy_for(code))
+        return Refusal("export_host_trouble", f"model '{source.name}': {_unseen(missing)}", _SHARE)
     try:
         return await bay.alone(ticket, lambda slot: describe(slot, source, bay.timeout_s))
     except EdgesweepError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
@@ -249,6 +250,8 @@ def _submit(site: Site, key: str, work: Callable[..., Coroutine[Any, Any, T]], *
 
 
 async def _connect(address: str) -> Client:
+    # Its tracebacks of a lost scheduler would stand between the sentences that say what was lost by it.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     client = Client(address, asynchronous=True, set_as_default=False, name="edgesweep", timeout=CONNECT_S)
     try:
         return await client

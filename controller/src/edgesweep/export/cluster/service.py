@@ -111,7 +111,8 @@ class ClusterService:
         """The facts of a model, loaded on a worker only where they are not known otherwise.
 
         Raises:
-            EdgesweepError: `model_unusable`, `missing_extra`, or `export_host_trouble` when no worker could tell.
+            EdgesweepError: `model_unusable`, `missing_extra`, `cluster_unreachable` when no worker is left to tell, or
+                `export_host_trouble` when the one that was asked could not.
         """
         from edgesweep.models.describe import describe_source
 
@@ -120,14 +121,14 @@ class ClusterService:
             return known
         alive = self._alive()
         if not alive:
-            raise EdgesweepError("export_host_trouble", _NOBODY)
+            raise EdgesweepError("cluster_unreachable", self._nobody())
         lane = next((lane for lane in alive if not lane.lock.locked()), alive[0])
         async with lane.lock:
             try:
                 sight = await asyncio.to_thread(sight_of, source)
                 answer = await self._connection.call(lane.site, lane.index, describe_model, source, sight)
             except WorkerLostError as error:
-                raise EdgesweepError("export_host_trouble", str(error)) from error
+                raise EdgesweepError("cluster_unreachable", str(error)) from error
         if isinstance(answer, Refusal):
             raise EdgesweepError(answer.code, answer.message, remedy=answer.remedy)
         return answer
@@ -145,7 +146,7 @@ class ClusterService:
             while True:
                 self._assign(schedule, busy)
                 if not self._alive():
-                    ready.extend(failed_job(job, failure_of_host(_NOBODY)) for job in schedule.drain())
+                    ready.extend(failed_job(job, failure_of_host(self._nobody())) for job in schedule.drain())
                 while ready:
                     yield ready.popleft()
                 if not busy:
@@ -162,6 +163,10 @@ class ClusterService:
 
     def _alive(self) -> list[_Lane]:
         return [lane for lane in self._lanes if not lane.site.gone.is_set()]
+
+    def _nobody(self) -> str:
+        """Why there is nobody to export, in words; to be asked when nobody is alive."""
+        return f"no Dask worker is left: {self._lanes[0].site.why}"
 
     def _assign(self, schedule: Schedule, busy: dict[asyncio.Task[list[ExportResult]], int]) -> None:
         """A job for every lane that is free and whose worker is there."""
@@ -247,6 +252,3 @@ class ClusterService:
         variant = self._variants.get(key)
         if self.on_step is not None and variant is not None:
             self.on_step(variant, step)
-
-
-_NOBODY = "no Dask worker is left"
