@@ -28,6 +28,8 @@ LABELS = (
     "cause",
     "verdict",
     "same_as",
+    "predicted",
+    "prediction",
 )
 COLUMNS = (*LABELS, "metric", "value", "unit")
 
@@ -83,8 +85,11 @@ def render_csv(doc: Doc) -> str:
 
 
 def _labels(doc: Doc, cell: Cell) -> tuple[str, ...]:
+    prediction = cell.get("prediction") or {}
     own = {
         **cell,
+        "predicted": prediction.get("cause"),
+        "prediction": prediction.get("state"),
         "run": doc["run"]["id"],
         "cell": cell["name"],
         "providers": "+".join(cell["providers"]),

@@ -115,6 +115,7 @@ def _cell(record: CellRecord, trials: Mapping[str, Sequence[TrialRecord]]) -> Js
         "tags": tags,
         "same_as": end.same_as if end else None,
         "see": end.see if end else None,
+        "prediction": plain(end.prediction) if end else None,
         "latency_s": figures.latency(latency, measured),
         "throughput_per_s": figures.throughput(latency, items),
         "items_per_inference": items,

@@ -30,6 +30,7 @@ from edgesweep.report.outcomes import (
     verdict_counts,
     when,
 )
+from edgesweep.report.predictions import is_skipped_as_predicted, prediction_sentences, prediction_words
 from edgesweep.report.reasons import notes_of, short_reason
 
 MATRIX_COLUMNS = 12
@@ -109,6 +110,7 @@ def render_html(doc: Doc) -> str:
         figures=figures,
         rows=rows,
         findings=finding_views(findings),
+        predictions=prediction_sentences(doc["cells"]),
         row_ids=row_ids,
         exports=_exports(doc["cells"]),
         size_unit=units.size_unit((cell.get("produced") or {}).get("size_bytes") for cell in doc["cells"]),
@@ -193,12 +195,15 @@ def _matrix_view(block: Block, row_ids: dict[str, str], anchors: dict[str, str])
 
 
 def _square_text(cell: Cell, median: float | None) -> str:
-    """What stands under the outcome: the median, marked unless it is trusted, or the cause."""
+    """What stands under the outcome: the median, marked unless it is trusted, or the cause; and what was predicted."""
+    foreseen = prediction_words(cell)
+    if is_skipped_as_predicted(cell):
+        return foreseen
     if median is None:
-        return str(cell.get("cause") or "")
+        return ", ".join(filter(None, [str(cell.get("cause") or ""), foreseen]))
     verdict = cell.get("verdict") or "trusted"
     mark = VERDICTS[verdict].mark if verdict in VERDICTS and verdict != "trusted" else ""
-    return f"{units.seconds(median)} {mark}".strip()
+    return ", ".join(filter(None, [f"{units.seconds(median)} {mark}".strip(), foreseen]))
 
 
 def _axes_label(column: Column, precisions: set[str]) -> str:

@@ -25,6 +25,7 @@ from edgesweep.report.outcomes import (
     verdict_counts,
     when,
 )
+from edgesweep.report.predictions import is_skipped_as_predicted, prediction_sentences, prediction_words
 
 _MATRIX_COLUMNS = 8
 _CELLS_PER_MESSAGE = 5
@@ -36,7 +37,7 @@ def render_markdown(doc: Doc) -> str:
 
     Everything is CommonMark with GitHub's tables; text from models and boards is escaped.
     """
-    parts = [*_head(doc), *_matrices(doc), *_results(doc), *_findings(doc), *_devices(doc)]
+    parts = [*_head(doc), *_matrices(doc), *_results(doc), *_findings(doc), *_predictions(doc), *_devices(doc)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -91,11 +92,15 @@ def _matrix_entry(block: Block, model: str, column: Column) -> str:
 def _word(cell: Cell) -> str:
     """How a cell ended: the median where it passed, with any doubt about it, else outcome and cause."""
     outcome = outcome_of(cell)
+    foreseen = prediction_words(cell)
+    if is_skipped_as_predicted(cell):
+        return _text(f"{outcome}: {foreseen}")
+    foreseen = f" ({_text(foreseen)})" if foreseen else ""
     if outcome != "pass":
-        return _text(f"{outcome}: {cell['cause']}" if cell.get("cause") else outcome)
+        return _text(f"{outcome}: {cell['cause']}" if cell.get("cause") else outcome) + foreseen
     median, verdict = (cell.get("latency_s") or {}).get("median"), cell.get("verdict")
     figure = f" {units.seconds(median)}" if median is not None else ""
-    return f"pass{figure}{f' ({verdict})' if verdict and verdict != 'trusted' else ''}"
+    return f"pass{figure}{f' ({verdict})' if verdict and verdict != 'trusted' else ''}{foreseen}"
 
 
 def _results(doc: Doc) -> Iterator[str]:
@@ -156,6 +161,13 @@ def _findings(doc: Doc) -> Iterator[str]:
         if finding.remedy:
             yield f"Remedy: {_text(finding.remedy)}."
         yield "\n".join(_messages(finding))
+
+
+def _predictions(doc: Doc) -> Iterator[str]:
+    sentences = prediction_sentences(doc["cells"])
+    if sentences:
+        yield "## Predicted failures"
+        yield "\n".join(f"- {_text(sentence)}" for sentence in sentences)
 
 
 def _messages(finding: Finding) -> Iterator[str]:

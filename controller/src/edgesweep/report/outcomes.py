@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from edgesweep.errors import CATALOGUE, remedy_for
+from edgesweep.report.predictions import is_skipped_as_predicted, prediction_words
 from edgesweep.report.units import plural
 
 Doc = dict[str, Any]
@@ -42,13 +43,17 @@ VERDICTS: dict[str, Word] = {
 
 @dataclass(slots=True)
 class Finding:
-    """All cells that ended alike: same outcome, stage and cause. `by_message` keeps what was said, cell by cell."""
+    """All cells that ended alike: same outcome, stage and cause. `by_message` keeps what was said, cell by cell.
+
+    `about` says what skipped cells were predicted to end with, and whether that is proven.
+    """
 
     outcome: str
     stage: str
     cause: str
     text: str
     remedy: str
+    about: str = ""
     by_message: dict[str, list[Cell]] = field(default_factory=dict)
 
     @property
@@ -60,7 +65,8 @@ class Finding:
     def title(self) -> str:
         """`failed at check: wrong_output`, the same words everywhere."""
         where = f" at {self.stage}" if self.stage and self.outcome in {"failed", "fallback"} else ""
-        return f"{self.outcome}{where}: {self.cause}" if self.cause else f"{self.outcome}{where}"
+        what = self.about or self.cause
+        return f"{self.outcome}{where}: {what}" if what else f"{self.outcome}{where}"
 
 
 def outcome_of(cell: Cell) -> str:
@@ -87,18 +93,26 @@ def verdict_counts(doc: Doc) -> dict[str, int]:
 
 
 def group_findings(doc: Doc) -> list[Finding]:
-    """Every cell that is not a pass, grouped by outcome, stage and cause; most serious outcome and largest group first."""
+    """Every cell that is not a pass, grouped by outcome, stage and cause; most serious outcome and largest group first.
+
+    Cells that were skipped as predicted are grouped by what was predicted and by the cell that proved it.
+    """
     order = ["failed", "fallback", "lost", "skipped", UNFINISHED]
-    groups: dict[tuple[str, str, str], Finding] = {}
+    groups: dict[tuple[str, ...], Finding] = {}
     for cell in doc["cells"]:
         outcome = outcome_of(cell)
         if outcome == "pass":
             continue
         cause = cell.get("cause") or ""
-        key = (outcome, cell.get("stage") or "" if outcome != UNFINISHED else "", cause)
+        stage = cell.get("stage") or "" if outcome != UNFINISHED else ""
+        text, message, about, by = _text(outcome, cause), cell.get("message") or "", "", ""
+        if is_skipped_as_predicted(cell):
+            about, by, message = prediction_words(cell), cell["prediction"]["by"], cell["prediction"]["message"]
+            text += f"; {by} was tried and proved it" if by else ""
+        key = (outcome, stage, cause, about, by)
         if key not in groups:
-            groups[key] = Finding(*key, text=_text(outcome, cause), remedy=_remedy(doc, cell, outcome, cause))
-        groups[key].by_message.setdefault(cell.get("message") or "", []).append(cell)
+            groups[key] = Finding(outcome, stage, cause, text, _remedy(doc, cell, outcome, cause), about)
+        groups[key].by_message.setdefault(message, []).append(cell)
     ranked = {word: place for place, word in enumerate(order)}
     return sorted(groups.values(), key=lambda group: (ranked.get(group.outcome, len(order)), -len(group.cells)))
 

@@ -28,10 +28,13 @@ from edgesweep.report.outcomes import (
     verdict_counts,
     when,
 )
+from edgesweep.report.predictions import is_skipped_as_predicted, prediction_sentences
 from edgesweep.report.reasons import Note, notes_of
 
 WIDEST_OFF_TERMINAL = 100
 CELLS_PER_FINDING = 6
+#: Stands in the matrix for a cell that was skipped because it would not load.
+PREDICTED = "predicted"
 _FIGURES_WIDTH = 48
 
 STYLES = {
@@ -39,6 +42,7 @@ STYLES = {
     "fallback": "yellow",
     "failed": "bold red",
     "skipped": "dim",
+    PREDICTED: "dim",
     "lost": "magenta",
     "unfinished": "cyan",
     "trusted": "green",
@@ -90,6 +94,9 @@ def matrix_table(doc: Doc) -> RenderableType:
         if several:
             note = "1/2 failed: one of the two shapes or sessions of that variant failed; a bare word stands for all of them"
             parts.append(Text(note, style="dim"))
+        if any(map(is_skipped_as_predicted, doc["cells"])):
+            note = f"{PREDICTED}: skipped, since the runtime's own limits say that it cannot load; see the findings"
+            parts.append(Text(note, style="dim"))
         return Group(*parts)
 
     return Adaptive(build)
@@ -129,8 +136,8 @@ def _matrix_of(block: Block, width: int) -> Iterable[Table]:
 def _square(cells: list[Cell]) -> Text:
     if not cells:
         return Text(".", style="dim")
-    words = [outcome_of(cell) for cell in cells]
-    order = ["failed", "lost", "fallback", "unfinished", "skipped", "pass"]
+    words = [PREDICTED if is_skipped_as_predicted(cell) else outcome_of(cell) for cell in cells]
+    order = ["failed", "lost", "fallback", "unfinished", PREDICTED, "skipped", "pass"]
     worst = min(words, key=lambda word: order.index(word) if word in order else 0)
     share = "" if words.count(worst) == len(words) else f"{words.count(worst)}/{len(words)} "
     return styled(worst, share + worst)
@@ -232,13 +239,17 @@ def variant_text(cell: Cell) -> str:
 def findings(doc: Doc) -> RenderableType:
     """What did not pass, grouped by cause, each with its remedy and its cells; nothing at all when all passed."""
     groups = group_findings(doc)
-    if not groups:
+    foreseen = prediction_sentences(doc["cells"])
+    if not groups and not foreseen:
         return Text("No findings: every cell passes.")
 
     def build(width: int) -> RenderableType:
-        parts: list[RenderableType] = [Text(), heading("Findings")]
+        parts: list[RenderableType] = [Text(), heading("Findings")] if groups else []
         for group in groups:
             parts += [Text(), *_finding(group, doc, width)]
+        if foreseen:
+            parts += [Text(), heading("Predicted failures")]
+            parts += [Text(sentence, overflow="fold") for sentence in foreseen]
         return Group(*parts)
 
     return Adaptive(build)
@@ -332,7 +343,9 @@ def device_table(record: Doc) -> RenderableType:
     for head in ("runtime", "onnxruntime", "Python"):
         runtimes.add_column(head, no_wrap=True)
     runtimes.add_column("providers that ran", overflow="fold")
-    runtimes.add_column("harness floor", justify="right", no_wrap=True)
+    runtimes.add_column("harness\nfloor", justify="right", no_wrap=True)
+    runtimes.add_column("newest\nopset", justify="right", no_wrap=True)
+    runtimes.add_column("newest\nIR", justify="right", no_wrap=True)
     for runtime in record.get("runtimes") or []:
         ran = ", ".join(short_provider(probe["name"]) for probe in runtime.get("providers") or [] if probe["nodes"])
         state = (
@@ -345,7 +358,18 @@ def device_table(record: Doc) -> RenderableType:
             Text(runtime["python_version"]),
             state,
             units.seconds(floor),
+            units.count(runtime.get("max_opset")),
+            units.count(runtime.get("max_ir_version")),
         )
     missing = Text("no runtime: install onnxruntime in a Python environment on the device, then restart its agent")
     shown: RenderableType = runtimes if record.get("runtimes") else missing
-    return Adaptive(lambda _width: Group(heading(record["name"]), facts, Text(), shown))
+    takes = [Text(text, overflow="fold") for runtime in record.get("runtimes") or [] for text in _takes(runtime)]
+    return Adaptive(lambda _width: Group(heading(record["name"]), facts, Text(), shown, *takes))
+
+
+def _takes(runtime: Doc) -> Iterable[str]:
+    """What a model for the runtime may hold, as far as its agent found out."""
+    if runtime.get("types"):
+        yield f"{runtime['id']} takes the types {', '.join(runtime['types'])}"
+    if runtime.get("domains"):
+        yield f"{runtime['id']} knows the operators of {', '.join(runtime['domains'])}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from edgesweep.compat.prediction import Prediction, PredictionState
 from edgesweep.errors import remedy_for
 from edgesweep.export.result import ExportResult, Payload, Produced, SizeProof
 from edgesweep.plan.cell import Cell, Session, Shape, Skip, Variant
@@ -51,6 +52,9 @@ DEVICE = DeviceRecord(
     (Runtime("1.23.2", "", "1.23.2", "info", "3.11", "2.1", ("CPUExecutionProvider",), (ProviderProbe("CPUExecutionProvider", 3),)),),
     Reading(1795600000.0, {"cpu": 51.5}, {"cpu0": 2.4e9}, {"cpu0": "performance"}),
 )  # fmt: skip
+
+
+REFUTED = Prediction("opset_unsupported", "opset 17 is above 16", PredictionState.REFUTED, "pi5/mlp", "opset 16")
 
 
 def cell(model: str = "mobile", opset: int = 17, exporter: str = "dynamo", **changes) -> Cell:
@@ -137,7 +141,7 @@ def build_view() -> RunView:
             CellRecord(skipped, failed(skipped, Outcome.SKIPPED, "plan", "excluded", "see the tracker"), None),
             CellRecord(
                 fallen,
-                failed(fallen, Outcome.FALLBACK, "placement", "no_nodes", "0 of 3 nodes"),
+                failed(fallen, Outcome.FALLBACK, "placement", "no_nodes", "0 of 3 nodes", prediction=REFUTED),
                 export(fallen, "bc" * 32, numerics=Numerics(float("inf"), float("nan"), 1, "y[0]")),
             ),
             CellRecord(
