@@ -22,9 +22,14 @@ class UnconvertibleError(Exception):
 
 
 class Precision(Protocol):
-    """One way from an fp32 file to another precision. `calibrates` tells that it needs inputs to look at."""
+    """One way from an fp32 file to another precision.
+
+    `calibrates` tells that it needs inputs to look at, `halves` that it computes in half precision, which the host's CPU
+    does not do by itself.
+    """
 
     calibrates: bool
+    halves: bool
 
     def convert(self, source: Path, target: Path, feeds: Sequence[Feed], /) -> None:
         """Write the model at `source` (external data beside it) in this precision to `target`, in an empty folder.

@@ -20,6 +20,7 @@ from edgesweep.export.precisions._onnxruntime import tools_of_onnxruntime
 
 class _Float16:
     calibrates = False
+    halves = True
 
     def convert(self, source: Path, target: Path, _feeds: Sequence[Feed]) -> None:
         """Write the model in half precision.

@@ -12,6 +12,7 @@ from edgesweep.export.precisions._onnxruntime import is_large, prepare, tidy, to
 
 class _Int8Dynamic:
     calibrates = False
+    halves = False
 
     def convert(self, source: Path, target: Path, _feeds: Sequence[Feed]) -> None:
         """Write the model with 8-bit weights where an operator can take them.

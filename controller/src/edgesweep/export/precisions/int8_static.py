@@ -26,6 +26,7 @@ class _Reader:
 
 class _Int8Static:
     calibrates = True
+    halves = False
 
     def convert(self, source: Path, target: Path, feeds: Sequence[Feed]) -> None:
         """Write the model with 8-bit weights and activations where an operator can take them.

@@ -18,7 +18,7 @@ def prove(job: dict[str, Any]) -> dict[str, Any]:
     """Load the model and hold its outputs against the references at every size.
 
     Args:
-        job: `model` (path), `tolerance` and `cases`; a case has `label`, `inputs` (name to `.npy` path), `references`
+        job: `model` (path), `as_written` (whether the runtime must leave the graph as it is), `tolerance` and `cases`; a case has `label`, `inputs` (name to `.npy` path), `references`
             (`.npy` paths in the order of the outputs), `slack` (a factor on the tolerance) and, where the outputs are
             wanted, `outputs` (a path prefix to write them to).
 
@@ -27,16 +27,18 @@ def prove(job: dict[str, Any]) -> dict[str, Any]:
         `compared` and `files`.
     """
     try:
-        session = _session(job["model"])
+        session = _session(job["model"], as_written=job["as_written"])
     except Exception as error:  # noqa: BLE001 - onnxruntime raises types of its own; all mean that it cannot load this
         return {"loaded": False, "error": f"{type(error).__name__}: {error}", "cases": []}
     return {"loaded": True, "error": "", "cases": [_try(session, case, job["tolerance"]) for case in job["cases"]]}
 
 
-def _session(path: str) -> Any:
+def _session(path: str, *, as_written: bool) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4

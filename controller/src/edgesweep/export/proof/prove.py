@@ -48,7 +48,9 @@ class Proof:
     outputs: dict[str, tuple[Path, ...]]
 
 
-def prove(model: Path, cases: Sequence[Case], tolerance: Tolerance, timeout_s: float) -> Proof:
+def prove(
+    model: Path, cases: Sequence[Case], tolerance: Tolerance, timeout_s: float, *, as_written: bool = False
+) -> Proof:
     """Run `model` at every case in a process of its own.
 
     Args:
@@ -56,13 +58,15 @@ def prove(model: Path, cases: Sequence[Case], tolerance: Tolerance, timeout_s: f
         cases: The example first.
         tolerance: What counts as agreement.
         timeout_s: How long all cases together may take.
+        as_written: Have the runtime leave the graph as it is, instead of as it would be measured.
 
     Returns:
         A failure when the runtime cannot load the file (`unprovable_here`), refuses the example (`run_error`) or
         another size (`dynamic_dim_refused`), gives other numbers (`wrong_output`, `nan_output`), or when the host itself
         is in trouble (`export_host_trouble`).
     """
-    job = {"model": str(model), "tolerance": to_json(tolerance), "cases": [_as_job(case) for case in cases]}
+    job = {"model": str(model), "as_written": as_written, "tolerance": to_json(tolerance)}
+    job["cases"] = [_as_job(case) for case in cases]
     answer = _ask(job, timeout_s)
     if isinstance(answer, Failure):
         return Proof(answer, None, (), {})

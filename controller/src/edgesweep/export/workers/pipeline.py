@@ -24,9 +24,10 @@ from edgesweep.export.failures.host import failure_of_host
 from edgesweep.export.precisions import precision_named
 from edgesweep.export.proof.cases import Cases
 from edgesweep.export.proof.check import check_dimensions, check_graph, check_opset
+from edgesweep.export.proof.half import rounded_copy
 from edgesweep.export.proof.interface import check_interface
 from edgesweep.export.proof.payloads import missing_input, payload_of
-from edgesweep.export.proof.prove import Case, prove
+from edgesweep.export.proof.prove import Case, Proof, prove
 from edgesweep.export.proof.tolerance import tolerance_for
 from edgesweep.export.registry import FP32
 from edgesweep.export.result import ExportResult, Payload, Produced
@@ -134,9 +135,7 @@ def export_variant(task: Task, tracing: Tracing, cases: Cases, bench: Bench) -> 
 
 def store_artifact(canonical: Canonical, blobs: Blobs, originals: Path) -> Manifest:
     """Move the artifact into the store and keep the exporter's own form beside it, for the host alone."""
-    external = tuple(
-        blobs.put_file(canonical.path.parent / external_name(blob), move=True) for blob in canonical.external
-    )
+    external = tuple(blobs.adopt(canonical.path.parent / external_name(blob), blob) for blob in canonical.external)
     model = blobs.put_file(canonical.path, move=True)
     original = originals / f"{model.sha256}.onnx"
     if not original.exists():
@@ -159,7 +158,7 @@ def _examine(task: Task, made: Made, cases: Cases, bench: Bench) -> ExportResult
     """Cap the file's IR version, canonicalise it, check it, prove it, and store it with what trials need."""
     with tempfile.TemporaryDirectory(dir=bench.scratch, prefix="canonical-") as name:
         capped = lower_ir(made.path, task.variant.ir_version)
-        canonical = canonicalise(capped, Path(name))
+        canonical = canonicalise(capped, Path(name), bench.blobs.known)
         return _examine_canonical(task, made, canonical, cases, bench)
 
 
@@ -171,7 +170,7 @@ def _examine_canonical(task: Task, made: Made, canonical: Canonical, cases: Case
     failure = _check(task, canonical, facts, cases) if bench.proven else None
     if failure is None and bench.proven:
         bench.announce("prove")
-        proof = prove(canonical.path, _cases_for(precision, cases), result.tolerance, bench.proof_timeout_s)
+        proof = _prove(canonical.path, precision, cases, bench.proof_timeout_s)
         failure = _with_warnings(proof.failure, made.warnings)
         result = replace(result, numerics=proof.numerics, proof=proof.sizes)
     if failure is not None and made.steps:
@@ -228,6 +227,17 @@ def pack(
         if case is not None and missing_input(case, facts.inputs) is None:
             payloads[shape.slug] = payload_of(case, shape, facts, blobs, dynamic=declared)
     return payloads
+
+
+def _prove(path: Path, precision: str, cases: Cases, timeout_s: float) -> Proof:
+    """The proof of an artifact of `precision`; where the host's runtime computes wider than that, of its copy as well."""
+    held, tolerance = _cases_for(precision, cases), tolerance_for(precision)
+    proof = prove(path, held, tolerance, timeout_s)
+    if proof.failure is not None or precision == FP32 or not precision_named(precision).halves:
+        return proof
+    rounded = prove(rounded_copy(path), held, tolerance, timeout_s, as_written=True)
+    # A copy that cannot be run takes nothing away from what the artifact itself has shown.
+    return proof if rounded.failure is not None and rounded.failure.cause == "unprovable_here" else rounded
 
 
 def _cases_for(precision: str, cases: Cases) -> Sequence[Case]:
