@@ -18,6 +18,7 @@ WAITING = "not_run"
 
 _MATRICES_BACK = 20
 _RUNS_BACK = 50
+_RUNS_ASKED = 5
 _CANDIDATES = 8
 
 
@@ -92,7 +93,8 @@ def find_named(connection: Connection, text: str, run_id: str | None = None) -> 
         names = [named for named in _names_of(connection, candidate) if wanted in named.name.lower()]
         if names:
             return _the_one(text, names)
-    near = nearest(text, [named.name for named in _names_of(connection, runs[0])])
+    known = (named.name for candidate in runs[:_RUNS_ASKED] for named in _names_of(connection, candidate))
+    near = nearest(text, dict.fromkeys(known))
     where = f"the run {runs[0]}" if run_id is not None else "any run in the store"
     meant = f", did you mean '{near}'?" if near else ""
     raise EdgesweepError("unknown_cell", f"no cell or variant of {where} is called '{text}'{meant}")
