@@ -25,8 +25,8 @@ ELEMENT_TYPES = {
     26: ("int2", 2), 27: ("float6_e2m3fn", 6), 28: ("float6_e3m2fn", 6),
 }  # fmt: skip
 
-#: All questions together take a fifth of a second; a slow board gets a hundred times that for each.
-_SECONDS = 20.0
+#: All questions together take a fifth of a second; a slow board gets fifty times that for each.
+_SECONDS = 10.0
 
 
 def probe_limits(ort: Any) -> dict[str, Any]:

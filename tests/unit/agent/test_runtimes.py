@@ -74,6 +74,21 @@ async def test_a_probe_runs_once_until_the_environment_changes(tmp_path: Path, m
     assert await again.probe("9.9.9") is None
 
 
+async def test_a_newer_worker_probes_again_since_it_may_find_out_more(tmp_path: Path, make: Make) -> None:
+    make("a", end='runtime.update(max_opset=19, types=["float32"])\n' + SAY)
+    (known,) = await book(tmp_path).all()
+    assert (known.max_opset, known.max_ir_version, known.types, known.domains) == (19, None, ("float32",), ())
+    (again,) = await book(tmp_path).all()
+    assert again == known
+    log = tmp_path / "a.log"
+    assert log.read_text().split().count("probe") == 1
+    newer = tmp_path / "state" / "worker" / "another-digest" / "run.py"
+    newer.parent.mkdir()
+    newer.touch()
+    await RuntimeBook((), tmp_path / "state", newer, Quiet()).all()
+    assert log.read_text().split().count("probe") == 2
+
+
 async def test_ids_carry_the_flavour_and_are_told_apart(tmp_path: Path, make: Make) -> None:
     make("a")
     make("b")
