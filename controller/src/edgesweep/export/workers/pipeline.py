@@ -158,7 +158,7 @@ def _examine(task: Task, made: Made, cases: Cases, bench: Bench) -> ExportResult
     """Cap the file's IR version, canonicalise it, check it, prove it, and store it with what trials need."""
     with tempfile.TemporaryDirectory(dir=bench.scratch, prefix="canonical-") as name:
         capped = lower_ir(made.path, task.variant.ir_version)
-        canonical = canonicalise(capped, Path(name), bench.blobs.known)
+        canonical = canonicalise(capped, Path(name))
         return _examine_canonical(task, made, canonical, cases, bench)
 
 
