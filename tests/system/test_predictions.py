@@ -19,7 +19,7 @@ name: foreseen
 models:
 {models}
 providers: [[cpu]]
-measure: {{preset: smoke, max_duration_s: 0.3, min_duration_s: 0.1}}
+measure: {{preset: smoke, max_duration_s: 0.1, min_duration_s: 0.05}}
 fail_on: [failure]
 {more}
 """
@@ -115,9 +115,10 @@ def test_one_real_load_proves_each_limit_and_the_rest_is_skipped(lab, files) -> 
     assert {cell["prediction"]["state"] for cell in none.values() if cell["prediction"]} == {"predicted"}
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(not OTHERS, reason="EDGESWEEP_TEST_RUNTIMES lists no interpreter with another onnxruntime")
 def test_older_runtimes_refuse_what_their_limits_say_and_nothing_else(lab) -> None:
-    """Every opset and IR version around the limits, on every runtime: predicted exactly where the load fails."""
+    """Opsets and IR versions around the limits, on every runtime: predicted exactly where the load fails."""
     agent = lab.add_agent("board")
     agent.stop()
     for place, python in enumerate(OTHERS):
@@ -127,20 +128,28 @@ def test_older_runtimes_refuse_what_their_limits_say_and_nothing_else(lab) -> No
     assert lab.cli("device", "add", "board", agent.address).returncode == 0
 
     names = []
-    for opset in range(18, onnx.defs.onnx_opset_version() + 1):
+    for opset in (19, 20, 21, 22, 25, 26):
         names.append(f"opset{opset}")
         plain(lab.root / f"{names[-1]}.onnx", opset=opset, ir=8)
-    for ir in range(8, onnx.IR_VERSION + 1):
+    for ir in (9, 10, 11, 13, 14):
         names.append(f"ir{ir}")
         plain(lab.root / f"{names[-1]}.onnx", opset=18, ir=ir)
-    tried = lab.run_json(write_plan(lab, names, "runtimes: all\nskip: nothing"), code=1)["cells"]
+    others = f"runtimes: [{', '.join(f'other{place}' for place in range(len(OTHERS)))}]\n"
+
+    def run(skip: str) -> list[dict]:
+        plan = write_plan(lab, names, f"{others}skip: {skip}")
+        done = lab.cli("run", plan, "-o", "json", "--progress", "plain", timeout=400)
+        assert done.returncode == 1, done.stderr
+        return json.loads(done.stdout)["cells"]
+
+    tried = run("nothing")
     for cell in tried:
         expected = (cell["prediction"] or {}).get("cause", "")
         assert cell["cause"] == expected, cell["name"]
         assert cell["outcome"] == ("failed" if expected else "pass"), cell["name"]
     assert any(cell["prediction"] for cell in tried)
 
-    proven = lab.run_json(write_plan(lab, names, "runtimes: all"), code=1)["cells"]
+    proven = run("proven")
     assert {cell["name"]: bool(cell["prediction"]) for cell in proven} == {
         cell["name"]: bool(cell["prediction"]) for cell in tried
     }
