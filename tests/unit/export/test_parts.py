@@ -9,8 +9,9 @@ import pytest
 from edgesweep.errors import CATALOGUE, EdgesweepError
 from edgesweep.export import axes
 from edgesweep.export.artifacts.blobs import Blobs
-from edgesweep.export.artifacts.canonical import canonicalise, graph_hash_of
+from edgesweep.export.artifacts.canonical import canonicalise
 from edgesweep.export.artifacts.facts import facts_of
+from edgesweep.export.artifacts.graph_hash import graph_hash_of
 from edgesweep.export.exporters import exporter_named
 from edgesweep.export.failures.classify import classify
 from edgesweep.export.proof.check import check_graph, check_opset

@@ -52,6 +52,15 @@ class Blobs:
                     shutil.copyfile(path, aside)
         return blob
 
+    def adopt(self, path: Path, blob: Blob) -> Blob:
+        """Move the file at `path`, whose digest this process has just taken, into the store unless it is there already."""
+        if not self.holds(blob):
+            with _written_aside(self.path_of(blob.sha256)) as aside:
+                shutil.move(path, aside)
+            stat = self.path_of(blob.sha256).stat()
+            self._verified[blob.sha256] = (stat.st_size, stat.st_mtime_ns)
+        return blob
+
     def holds(self, blob: Blob) -> bool:
         """Whether the blob is here with the right size and the right bytes.
 

@@ -7,13 +7,14 @@ reach a board and would give equal models different digests.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgesweep_proto.blob import Blob
+
+from edgesweep.export.artifacts.graph_hash import graph_hash_of
 
 if TYPE_CHECKING:
     import onnx
@@ -24,6 +25,12 @@ EMBEDDED_MAX_BYTES = 1 << 20
 EXTERNAL_MIN_BYTES = 64 << 10
 
 _STRIPPED = ("metadata_props", "doc_string")
+
+#: Where a tensor's numbers may be written out one by one.
+_TYPED = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
+
+#: Weights are read this much at a time: a model of gigabytes must not pass through the memory as a whole.
+_CHUNK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,9 @@ class Canonical:
 def canonicalise(source: Path, folder: Path) -> Canonical:
     """Write the model at `source` into `folder` in canonical form.
 
+    Weights that lie in other files are copied without being held: the memory is that of the graph and of one chunk. They
+    are never linked to what an earlier variant left, because the ONNX checker refuses links.
+
     Args:
         source: What an exporter wrote, its external data beside it.
         folder: An empty folder of its own.
@@ -50,6 +60,8 @@ def canonicalise(source: Path, folder: Path) -> Canonical:
     import onnx
 
     model = onnx.load(source, load_external_data=False)
+    for tensor in tensors_in(model):
+        _make_raw(tensor)
     external = _place_weights(model, source.parent, folder)
     original = model.SerializeToString(deterministic=True)
     for message in messages_in(model):
@@ -113,40 +125,54 @@ def point_to(tensor: onnx.TensorProto, name: str, offset: int, length: int | Non
         tensor.external_data.add(key=key, value=value)
 
 
-def graph_hash_of(model: onnx.ModelProto) -> str:
-    """SHA-256 of what the model computes, whatever its values and nodes are called.
+def _make_raw(tensor: onnx.TensorProto) -> None:
+    """Numbers written out one by one become the bytes that other exporters write for the same numbers."""
+    import onnx
 
-    Two models share it when they have the same opsets, nodes, attributes, weights and input types in the same order.
-    """
-    return _hash(
-        {
-            "opsets": sorted((entry.domain, entry.version) for entry in model.opset_import),
-            "graph": _graph(model.graph, {}),
-            "functions": sorted(_function(function) for function in model.functions),
-        }
-    )
+    if is_external(tensor):
+        return
+    tensor.ClearField("data_location")
+    if tensor.HasField("raw_data") or tensor.data_type == onnx.TensorProto.STRING:
+        return
+    made = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor))
+    if made.data_type != tensor.data_type or list(made.dims) != list(tensor.dims):
+        return
+    for name in _TYPED:
+        tensor.ClearField(name)
+    tensor.raw_data = made.raw_data
 
 
 def _place_weights(model: onnx.ModelProto, origin: Path, folder: Path) -> tuple[Blob, ...]:
-    """Embed the weights, or write the large ones into `folder`; the blobs so written, each once."""
+    """Embed the weights, or put the large ones into `folder`; the blobs there, each once."""
     sizes = [_size(tensor, origin) for tensor in model.graph.initializer]
     split = sum(sizes) > EMBEDDED_MAX_BYTES
     placed: dict[str, Blob] = {}
     for tensor, size in zip(model.graph.initializer, sizes, strict=True):
         if not split or size < EXTERNAL_MIN_BYTES:
             continue
-        data = _read(tensor, origin) if is_external(tensor) else tensor.raw_data
-        blob = Blob(hashlib.sha256(data).hexdigest(), len(data))
-        if external_name(blob) not in placed:
-            (folder / external_name(blob)).write_bytes(data)
-            placed[external_name(blob)] = blob
+        blob = _move_out(_chunks(tensor, origin), folder)
+        placed[external_name(blob)] = blob
         point_to(tensor, external_name(blob), 0, blob.size_bytes)
     for tensor in tensors_in(model):
         if is_external(tensor) and location_of(tensor)[0] not in placed:
-            tensor.raw_data = _read(tensor, origin)
+            data = b"".join(_chunks(tensor, origin))
             tensor.ClearField("external_data")
             tensor.ClearField("data_location")
+            tensor.raw_data = data
     return tuple(placed.values())
+
+
+def _move_out(chunks: Iterator[bytes], folder: Path) -> Blob:
+    """Write a tensor's bytes into `folder` under their digest, which is taken on the way."""
+    digest, size = hashlib.sha256(), 0
+    aside = folder / "aside.bin"
+    with aside.open("wb") as file:
+        for chunk in chunks:
+            digest.update(chunk)
+            size += file.write(chunk)
+    blob = Blob(digest.hexdigest(), size)
+    aside.replace(folder / external_name(blob))
+    return blob
 
 
 def _sort_by_name(entries: Any) -> None:
@@ -157,85 +183,25 @@ def _sort_by_name(entries: Any) -> None:
 
 
 def _size(tensor: onnx.TensorProto, origin: Path) -> int:
-    """Bytes of a tensor that can be moved; 0 for one written out as typed numbers, which exporters do for small ones."""
+    """Bytes of a tensor that can be moved; 0 for text, which has no raw form."""
     if not is_external(tensor):
         return len(tensor.raw_data)
     name, offset, length = location_of(tensor)
     return length if length is not None else (origin / name).stat().st_size - offset
 
 
-def _read(tensor: onnx.TensorProto, origin: Path) -> bytes:
-    name, offset, length = location_of(tensor)
+def _chunks(tensor: onnx.TensorProto, origin: Path) -> Iterator[bytes]:
+    """A tensor's bytes, a piece at a time where they lie in another file."""
+    if not is_external(tensor):
+        yield tensor.raw_data
+        return
+    name = location_of(tensor)[0]
+    offset, left = location_of(tensor)[1], _size(tensor, origin)
     with (origin / name).open("rb") as file:
         file.seek(offset)
-        return file.read(-1 if length is None else length)
-
-
-def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _graph(graph: onnx.GraphProto, outer: dict[str, str]) -> Any:
-    """A graph as plain data: weights stand for themselves, other values are numbered in order of appearance.
-
-    `outer` says what the values of the graphs around this one are called.
-    """
-    names = outer | {tensor.name: _tensor(tensor) for tensor in graph.initializer}
-    dims: dict[str, str] = {}
-
-    def number(name: str) -> str:
-        return names.setdefault(name, str(len(names))) if name else ""
-
-    inputs = [(number(value.name), _type(value.type, dims)) for value in graph.input]
-    nodes = [_node(node, names, number) for node in graph.node]
-    outputs = [(number(value.name), _type(value.type, dims)) for value in graph.output]
-    return {"inputs": inputs, "nodes": nodes, "outputs": outputs}
-
-
-def _node(node: onnx.NodeProto, names: dict[str, str], number: Callable[[str], str]) -> Any:
-    inputs = [number(name) for name in node.input]
-    attributes = sorted(_attribute(attribute, names) for attribute in node.attribute)
-    return [node.domain, node.op_type, inputs, attributes, [number(name) for name in node.output]]
-
-
-def _function(function: onnx.FunctionProto) -> str:
-    names: dict[str, str] = {}
-
-    def number(name: str) -> str:
-        return names.setdefault(name, str(len(names))) if name else ""
-
-    inputs = [number(name) for name in function.input]
-    nodes = [_node(node, names, number) for node in function.node]
-    outputs = [number(name) for name in function.output]
-    return _hash([function.domain, function.name, list(function.attribute), inputs, nodes, outputs])
-
-
-def _attribute(attribute: onnx.AttributeProto, names: dict[str, str]) -> tuple[str, str]:
-    """An attribute's name and a digest of its value; a subgraph is numbered like the graph around it."""
-    if attribute.HasField("g"):
-        return attribute.name, _hash(_graph(attribute.g, names))
-    if attribute.graphs:
-        return attribute.name, _hash([_graph(graph, names) for graph in attribute.graphs])
-    if attribute.HasField("t"):
-        return attribute.name, _tensor(attribute.t)
-    return attribute.name, hashlib.sha256(attribute.SerializeToString(deterministic=True)).hexdigest()
-
-
-def _tensor(tensor: onnx.TensorProto) -> str:
-    """A digest of a tensor's type, shape and bytes; external data is named by its digest already."""
-    bare = type(tensor)()
-    bare.CopyFrom(tensor)
-    bare.ClearField("name")
-    return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
-
-
-def _type(declared: onnx.TypeProto, dims: dict[str, str]) -> Any:
-    """A value's element type and sizes, named dimensions numbered in order of appearance."""
-    tensor = declared.tensor_type
-    if not tensor.HasField("shape"):
-        return [tensor.elem_type, None]
-    sizes = [
-        dims.setdefault(dim.dim_param, f"d{len(dims)}") if dim.HasField("dim_param") else dim.dim_value
-        for dim in tensor.shape.dim
-    ]
-    return [tensor.elem_type, sizes]
+        while left:
+            chunk = file.read(min(left, _CHUNK_BYTES))
+            if not chunk:
+                raise ValueError(f"{name} ends {left} bytes before the tensor '{tensor.name}' does")
+            left -= len(chunk)
+            yield chunk

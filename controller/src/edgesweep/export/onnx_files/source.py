@@ -23,7 +23,6 @@ from edgesweep.export.artifacts.blobs import Blobs, digest_of
 from edgesweep.export.artifacts.cache import ExportCache, environment
 from edgesweep.export.artifacts.canonical import (
     external_name,
-    graph_hash_of,
     is_external,
     location_of,
     point_to,
@@ -31,6 +30,7 @@ from edgesweep.export.artifacts.canonical import (
 )
 from edgesweep.export.artifacts.digest import digest_json, source_key
 from edgesweep.export.artifacts.facts import Declared, Facts, facts_of
+from edgesweep.export.artifacts.graph_hash import graph_hash_of
 from edgesweep.export.failures.failure import Failure
 from edgesweep.export.failures.host import host_trouble
 from edgesweep.export.onnx_files.inputs import UnusableInputError, case_for
