@@ -28,6 +28,8 @@ from edgesweep.report.tables import STYLES, Adaptive, heading, plain_table, styl
 LINES_PER_FINDING = 10
 _MOST_LABEL = 30
 _MARK_WIDTH = 4
+_GAP = 2
+_HEAD = "exported with"
 _WIDE = 90
 
 
@@ -45,16 +47,16 @@ def matrix_of_variants(doc: Doc) -> RenderableType:
 
 
 def _outcomes_of(block: Block, findings: Findings, width: int) -> Iterable[Table]:
-    label_width = min(max(len(line.label) for line in block.lines), _MOST_LABEL)
+    label_width = min(max(len(label) for label in (_HEAD, *(line.label for line in block.lines))), _MOST_LABEL)
     squares = {
         (line.label, opset): _square(cell, findings) for line in block.lines for opset, cell in line.cells.items()
     }
     square_width = max([8, *(len(square) for square in squares.values())])
-    fitting = max(1, (width - label_width - 1) // (square_width + 1))
+    fitting = max(1, (width - label_width) // (square_width + _GAP))
     for start in range(0, len(block.opsets), fitting):
         shown = block.opsets[start : start + fitting]
         table = plain_table()
-        table.add_column("exported with", width=max(label_width, len("exported with")), overflow="fold")
+        table.add_column(_HEAD, width=label_width, overflow="fold")
         for opset in shown:
             table.add_column(f"opset {opset}", width=square_width, no_wrap=True)
         for line in block.lines:
@@ -88,9 +90,10 @@ def produced_table(doc: Doc) -> RenderableType:
         return Text("No file was produced.")
     longest = _MARK_WIDTH + max(len(label) for _, lines in rows for label, _ in lines)
     every = [entry for _, lines in rows for _, files in lines for entry in files]
-    domains = any(entry.domains for entry in every)
 
     def build(width: int) -> RenderableType:
+        wide = width >= _WIDE
+        domains = wide and any(entry.domains for entry in every)
         table = plain_table()
         table.add_column("file of", overflow="fold", width=min(longest, width // 3))
         table.add_column("opset", overflow="fold", min_width=6)
@@ -100,7 +103,7 @@ def produced_table(doc: Doc) -> RenderableType:
             table.add_column("other domains", overflow="fold", min_width=8)
         for head in ("nodes", "size", "export"):
             table.add_column(head, no_wrap=True, justify="right")
-        cached = width >= _WIDE and any(entry.cached for entry in every)
+        cached = wide and any(entry.cached for entry in every)
         if cached:
             table.add_column("cached", no_wrap=True)
         for model, lines in rows:
@@ -116,7 +119,8 @@ def produced_table(doc: Doc) -> RenderableType:
 def _produced_row(label: str, entry: Produced, *, domains: bool, cached: bool) -> list[Text]:
     row = [Text.assemble("  ", styled(entry.outcome, entry.mark), f" {label}")]
     row += [Text(entry.opsets, style=STYLES["failed"] if "→" in entry.opsets else "")]
-    row += [Text(entry.ir_version), Text(entry.dimensions)]
+    others = [] if domains or not entry.domains else [entry.domains]
+    row += [Text(entry.ir_version), Text("; ".join([entry.dimensions, *others]))]
     row += [Text(entry.domains)] if domains else []
     row += [Text(entry.nodes), Text(entry.size), Text(entry.seconds)]
     return [*row, Text(entry.cached)] if cached else row
