@@ -82,6 +82,8 @@ async def test_results_and_digests_are_those_of_this_host(
     async with ClusterService(tmp_path, address) as exports:
         exports.on_start = lambda variant: started.append(variant.name)
         exports.on_step = lambda variant, step: steps.setdefault(variant.name, []).append(step)
+        await exports.warm_up()
+        assert len(slots()) == 2
         assert (await exports.describe(lab("loop"))).example == {"batch": 2, "seq": 6}
         with pytest.raises(EdgesweepError, match="the weights are on another disk") as caught:
             await exports.describe(lab("raising"))

@@ -32,6 +32,9 @@ class Exports(Protocol):
     def path_of(self, sha256: str) -> Path:
         """Where the blob of that digest lies on this host."""
 
+    async def warm_up(self, count: int | None = None) -> None:
+        """Have so many processes, or all, import what exports need before the first job comes."""
+
     async def describe(self, source: ModelSource) -> ModelFacts:
         """The facts of a model; raises `EdgesweepError` when it cannot be loaded."""
 

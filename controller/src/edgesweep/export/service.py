@@ -12,11 +12,10 @@ from typing import Self
 
 from edgesweep.export.artifacts.blobs import Blobs
 from edgesweep.export.artifacts.layout import Layout
-from edgesweep.export.memory import MemoryGate, need_of
+from edgesweep.export.memory import MemoryGate
 from edgesweep.export.result import ExportResult
 from edgesweep.export.schedule import ExportJob, Schedule
-from edgesweep.export.workers.requests import attempt, describe, warm_up
-from edgesweep.export.workers.slot import Limits, Slot
+from edgesweep.export.workers.crew import Crew
 from edgesweep.models.source import ModelFacts, ModelSource
 from edgesweep.plan.cell import Variant
 
@@ -48,13 +47,16 @@ class ExportService:
         proof: bool = True,
     ) -> None:
         layout = Layout(root.absolute())
-        cores = len(os.sched_getaffinity(0))
-        count = slots if slots is not None else cores
-        limits = Limits(timeout_s, memory_bytes, max(1, cores // count), proof)
-        self._gate = gate or MemoryGate()
         self._blobs = Blobs(layout.blobs)
-        self._slots = [Slot(layout, limits) for _ in range(count)]
-        self._timeout_s = timeout_s
+        self._crew = Crew(
+            layout,
+            slots if slots is not None else len(os.sched_getaffinity(0)),
+            timeout_s=timeout_s,
+            memory_bytes=memory_bytes,
+            gate=gate,
+            proof=proof,
+        )
+        self._slots = self._crew.slots
         self._serving: set[asyncio.Task[None]] = set()
         #: Told of every variant that a slot takes up.
         self.on_start: Callable[[Variant], None] | None = None
@@ -71,10 +73,9 @@ class ExportService:
 
     async def close(self) -> None:
         """Kill the workers and everything they started; jobs under way end without a result."""
-        for slot in self._slots:
-            slot.kill()
+        self._crew.kill()
         await self._stop(list(self._serving))
-        await asyncio.gather(*(slot.close() for slot in self._slots))
+        await self._crew.close()
 
     def path_of(self, sha256: str) -> Path:
         """Where the blob of that digest lies: a model, its external data, an input or a reference."""
@@ -86,13 +87,12 @@ class ExportService:
         Args:
             count: How many workers; by default all. Those that are busy are warm.
         """
-        idle = [slot for slot in self._slots[:count] if not slot.lock.locked()]
+        idle = [number for number, slot in enumerate(self._slots[:count]) if not slot.lock.locked()]
         await asyncio.gather(*map(self._warm_up, idle))
 
-    @staticmethod
-    async def _warm_up(slot: Slot) -> None:
-        async with slot.lock:
-            await warm_up(slot)
+    async def _warm_up(self, number: int) -> None:
+        async with self._slots[number].lock:
+            await self._crew.warm_up(number)
 
     async def describe(self, source: ModelSource) -> ModelFacts:
         """The facts of a model, loaded in a worker only where they are not known otherwise.
@@ -105,9 +105,9 @@ class ExportService:
         known = describe_source(source)
         if known is not None:
             return known
-        slot = next((slot for slot in self._slots if not slot.lock.locked()), self._slots[0])
-        async with slot.lock:
-            return await describe(slot, source, self._timeout_s)
+        number = next((number for number, slot in enumerate(self._slots) if not slot.lock.locked()), 0)
+        async with self._slots[number].lock:
+            return await self._crew.describe(number, source)
 
     async def export(self, jobs: Sequence[ExportJob]) -> AsyncIterator[ExportResult]:
         """Export every job and yield its one result, in order of completion. A failure is a result too.
@@ -161,34 +161,10 @@ class ExportService:
 
     async def _run(self, index: int, job: ExportJob, schedule: Schedule) -> list[ExportResult]:
         """The job's result, and those of the jobs that are bound to end the same way."""
-        slot = self._slots[index]
         if self.on_start is not None:
             self.on_start(job.variant)
-        tell = partial(self._tell_step, job.variant)
-
-        async def leave(weight_bytes: int) -> None:
-            await self._gate.enter(
-                index,
-                need_of(weight_bytes),
-                lambda: slot.used_bytes,
-                make_room=self._recycle_idle,
-                on_wait=partial(tell, "waiting"),
-            )
-
-        try:
-            ended = await attempt(slot, job, self._timeout_s, tell, leave)
-        finally:
-            self._gate.leave(index)
+        ended = await self._crew.attempt(index, job, partial(self._tell_step, job.variant))
         return ended.all_results(job, schedule)
-
-    async def _recycle_idle(self) -> bool:
-        """End a worker that is warm and has no job: the model that it keeps stands in the way."""
-        for slot in self._slots:
-            if slot.running and not slot.lock.locked():
-                async with slot.lock:
-                    await slot.close()
-                return True
-        return False
 
     def _tell_step(self, variant: Variant, step: str) -> None:
         if self.on_step is not None:

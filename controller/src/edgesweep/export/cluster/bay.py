@@ -11,9 +11,9 @@ its own future is released: Dask cannot stop a task that runs, but the process t
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,8 +26,8 @@ from edgesweep.export.artifacts.layout import Layout
 from edgesweep.export.cluster.sight import Sight, lacking
 from edgesweep.export.failures.host import failure_of_host
 from edgesweep.export.schedule import ExportJob
-from edgesweep.export.workers.requests import Attempt, attempt, describe, failed_job
-from edgesweep.export.workers.slot import Limits, Slot
+from edgesweep.export.workers.crew import Crew
+from edgesweep.export.workers.requests import Attempt, failed_job
 from edgesweep.models.source import ModelFacts, ModelSource
 
 T = TypeVar("T")
@@ -92,13 +92,10 @@ class Bay(WorkerPlugin):  # type: ignore[misc] # distributed carries no types
     """Slots of one controller on one Dask worker; known there by the key of the task that opened it."""
 
     def __init__(self, key: str, root: Path, terms: Terms) -> None:
-        cores = len(os.sched_getaffinity(0))
         self.layout = Layout(root)
-        self.timeout_s = terms.timeout_s
-        limits = Limits(terms.timeout_s, terms.memory_bytes, max(1, cores // terms.lanes))
         self._key = key
         self._blobs = Blobs(self.layout.blobs)
-        self._slots = [Slot(self.layout, limits) for _ in range(terms.lanes)]
+        self._crew = Crew(self.layout, terms.lanes, timeout_s=terms.timeout_s, memory_bytes=terms.memory_bytes)
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._leaving: asyncio.Task[None] | None = None
         self._worker: Worker
@@ -126,21 +123,20 @@ class Bay(WorkerPlugin):  # type: ignore[misc] # distributed carries no types
 
     async def _close(self) -> None:
         """Kill what the bay started, and tidy up."""
-        for slot in self._slots:
-            slot.kill()
+        self._crew.kill()
         for task in self._running.values():
             task.cancel()
-        await asyncio.gather(*(slot.close() for slot in self._slots))
+        await self._crew.close()
 
-    async def alone(self, ticket: Ticket, work: Callable[[Slot], Coroutine[Any, Any, T]]) -> T:
-        """Do `work` on the ticket's lane, until it is done or nobody waits for it any more.
+    async def alone(self, ticket: Ticket, work: Callable[[Crew], Coroutine[Any, Any, T]]) -> T:
+        """Do `work` while nobody else is on the ticket's lane, until it is done or nobody waits for it any more.
 
         Raises:
             BayClosedError: Nobody does, or the Dask worker ends.
         """
-        slot = self._slots[ticket.lane]
+        slot = self._crew.slots[ticket.lane]
         async with slot.lock:
-            task = asyncio.ensure_future(work(slot))
+            task = asyncio.ensure_future(work(self._crew))
             self._running[ticket.key] = task
             try:
                 return await task
@@ -179,10 +175,8 @@ async def export_job(ticket: Ticket, job: ExportJob, sight: Sight) -> Delivery:
     if missing:
         return Delivery(Attempt(failed_job(job, failure_of_host(f"{_unseen(missing)}; {_SHARE}"))))
 
-    async def work(slot: Slot) -> Attempt:
-        return await attempt(slot, job, bay.timeout_s, lambda step: bay.announce(ticket, step))
-
-    ended = await bay.alone(ticket, work)
+    tell = partial(bay.announce, ticket)
+    ended = await bay.alone(ticket, lambda crew: crew.attempt(ticket.lane, job, tell))
     manifest = ended.result.manifest
     if manifest is None:
         return Delivery(ended)
@@ -201,9 +195,18 @@ async def describe_model(ticket: Ticket, source: ModelSource, sight: Sight) -> M
     if missing:
         return Refusal("export_host_trouble", f"model '{source.name}': {_unseen(missing)}", _SHARE)
     try:
-        return await bay.alone(ticket, lambda slot: describe(slot, source, bay.timeout_s))
+        return await bay.alone(ticket, lambda crew: crew.describe(ticket.lane, source))
     except EdgesweepError as error:
         return Refusal(error.code, error.message, error.remedy)
+
+
+async def warm_up(ticket: Ticket) -> None:
+    """Task: start the lane's process and have it import what exports need.
+
+    Raises:
+        BayClosedError: The bay is gone.
+    """
+    await _bay(ticket.bay).alone(ticket, lambda crew: crew.warm_up(ticket.lane))
 
 
 async def read_piece(ticket: Ticket, piece: Piece) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from edgesweep_proto.blob import Blob
 from edgesweep.errors import EdgesweepError
 from edgesweep.export.artifacts.blobs import Blobs
 from edgesweep.export.artifacts.layout import Layout
-from edgesweep.export.cluster.bay import Delivery, Piece, Refusal, describe_model, export_job, read_piece
+from edgesweep.export.cluster.bay import Delivery, Piece, Refusal, describe_model, export_job, read_piece, warm_up
 from edgesweep.export.cluster.connection import Connection, Site, WorkerLostError
 from edgesweep.export.cluster.fetch import FetchError, fetch
 from edgesweep.export.cluster.sight import sight_of
@@ -106,6 +107,21 @@ class ClusterService:
     def path_of(self, sha256: str) -> Path:
         """Where the blob of that digest lies: a model, its external data, an input or a reference."""
         return self._blobs.path_of(sha256)
+
+    async def warm_up(self, count: int | None = None) -> None:
+        """Start processes on the workers and have them import what exports need.
+
+        Args:
+            count: How many, one on every worker before a second on any; by default all. Those that are busy are warm.
+        """
+        idle = [lane for lane in self._lanes[:count] if not lane.lock.locked()]
+        await asyncio.gather(*map(self._warm_up, idle))
+
+    async def _warm_up(self, lane: _Lane) -> None:
+        # A lane that is lost is told where somebody waits for a result.
+        async with lane.lock:
+            with suppress(WorkerLostError):
+                await self._connection.call(lane.site, lane.index, warm_up)
 
     async def describe(self, source: ModelSource) -> ModelFacts:
         """The facts of a model, loaded on a worker only where they are not known otherwise.
