@@ -138,3 +138,20 @@ def test_short_texts_of_a_cell():
     assert without_device(CELL) == "mobile-cnn dynamo-opset18-batch 1.23.2/cpu"
     assert with_device(CELL) == "quickstart/mobile-cnn dynamo-opset18-batch 1.23.2/cpu"
     assert with_device("odd") == without_device("odd") == "odd"
+
+
+def test_a_matrix_is_told_in_variants_and_names_no_device():
+    stream = io.StringIO()
+    progress = PlainProgress(stream)
+    progress.handle(SweepStarted("m-1", "nightly", {}, 2, resume_command="edgesweep export matrix lab.yaml"))
+    progress.handle(ExportFinished("net/dynamo-opset18-batch-fp32", "", "", 1.5, cached=False, done=1, total=2))
+    progress.handle(
+        ExportFinished("net/dynamo-opset13-batch-fp32", "opset_not_honoured", "18", 0.5, cached=True, done=2, total=2)
+    )
+    progress.handle(SweepFinished("m-1", {"pass": 1, "failed": 1, "skipped": 1}, 2.0, complete=True))
+    assert stream.getvalue().splitlines() == [
+        "matrix m-1: nightly, 2 exports",
+        "export [1/2] ok      net/dynamo-opset18-batch-fp32  1.5 s",
+        "export [2/2] failed  net/dynamo-opset13-batch-fp32  opset_not_honoured cached",
+        "finished after 2.0 s; 3 variants: 1 pass, 1 failed, 1 skipped",
+    ]

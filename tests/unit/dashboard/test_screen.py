@@ -259,3 +259,37 @@ def test_the_picture_command_reads_a_document_and_writes_a_file(make_doc, tmp_pa
     assert out.read_text() == draw_report(make_doc())
     assert main([str(out), "--from", str(tmp_path / "none.json")]) == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+def matrix_screen(width: int, height: int, *events) -> str:
+    view = SweepView(lambda: 10.0)
+    for event in events:
+        view.apply(event)
+    console = Console(width=width, file=io.StringIO(), highlight=False)
+    console.print(draw(view, width, height))
+    return console.file.getvalue()
+
+
+def test_a_matrix_shows_its_exports_and_how_to_start_it_again():
+    begun = SweepStarted("m-1", "nightly", {}, 3, resume_command="edgesweep export matrix lab.yaml")
+    events = [
+        begun,
+        ExportStarted("net/dynamo-opset18-batch-fp32"),
+        ExportFinished("net/dynamo-opset13-batch-fp32", "opset_not_honoured", "18", 0.5, cached=False, done=1, total=3),
+    ]
+    for width, height in ((80, 24), (120, 40)):
+        text = matrix_screen(width, height, *events)
+        assert max(map(len, text.splitlines())) <= width
+        assert len(text.splitlines()) <= height
+        assert "matrix m-1" in text
+        assert "1 of 3" in text
+        assert "0 pass" in text
+        assert "1 failed" in text
+        assert "net dynamo-opset18-batch" in text
+        assert "opset_not_honoured" in text
+        assert "Ctrl-C stops; go on with: edgesweep export matrix lab.yaml" in text
+        assert "device" not in text
+        assert "cells" not in text
+    over = matrix_screen(80, 24, *events, SweepFinished("m-1", {"failed": 1}, 3.0, complete=False))
+    assert "Next: edgesweep export matrix lab.yaml" in over.replace("\n", " ")
+    assert "m-1" not in over.split("Next:")[1]
