@@ -44,7 +44,7 @@ async def export_all(root: Path, slots: int | None, expression: str) -> Ends:
         jobs = [ExportJob(sources[one.variant.model], one.variant, one.shapes) for one in planned if one.skip is None]
         async for result in service.export(jobs):
             results.append(result)
-            words = result.cause or f"pass, {result.produced.nodes} nodes"
+            words = f"{result.cause}: {result.message}" if result.cause else f"pass, {result.produced.nodes} nodes"
             sys.stderr.write(f"[{len(results)}/{len(jobs)}] {result.variant.name}: {words}\n")
     return planned, results
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from edgesweep.export.artifacts.identity import identity_of
 from edgesweep.models.describe import describe_source, facts_of
 from edgesweep.models.inputs import inputs_at, tensors_in
 from edgesweep.models.load import load_model
@@ -64,6 +65,7 @@ def test_there_are_the_five_that_the_plan_names() -> None:
 def test_without_the_package_every_variant_is_skipped_with_the_sentence_that_says_what_to_install(tmp_path) -> None:
     code = """
 import json, sys
+from edgesweep.export.artifacts.identity import identity_of
 from edgesweep.models.describe import describe_source
 from edgesweep.plan.builtin import builtin_text
 from edgesweep.plan.load import parse_plan
@@ -231,6 +233,18 @@ def test_the_vision_transformer_takes_an_example_of_another_size_than_its_own(mo
     assert facts_of(resized, source("vit")).example == {"batch": 1, "height": 80, "width": 80}
     inputs = inputs_at(models["vit"], {"height": 72, "width": 96})
     assert torch.equal(*(outputs(model, inputs)[0] for model in (resized, models["vit"])))
+
+
+def test_another_version_of_the_package_is_another_model_to_the_cache(
+    models: dict[str, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    model, plain = models["distilbert"], source("distilbert")
+    before = identity_of(model, plain, ())
+    assert identity_of(model, plain, ()) == before
+    monkeypatch.setattr(transformers, "__version__", f"{transformers.__version__}.post1")
+    assert identity_of(model, plain, ()) != before
 
 
 def test_whisper_takes_one_length_only(models: dict[str, Model]) -> None:

@@ -41,6 +41,7 @@ def identity_of(model: Model, source: ModelSource, before: Iterable[str]) -> str
                 (name, _digest_tensors([(name, tensor)])) for name, tensor in tensors_in(example_of(model)).items()
             ],
             "code": _code_of(model, before),
+            "packages": _packages_of(model),
             "source": [str(source.kind), source.ref.rpartition("/")[2], source.name, source.args],
             "dynamic": {name: sorted(axes.items()) for name, axes in model.dynamic.items()},
             "ranges": {name: list(bounds) for name, bounds in model.ranges.items()},
@@ -106,6 +107,13 @@ def _code_of(model: Model, before: Iterable[str]) -> list[tuple[str, str]]:
         (_FACTORY_PREFIX if name.startswith(_FACTORY_PREFIX) else name, hashlib.sha256(path.read_bytes()).hexdigest())
         for name, path in found.items()
     )
+
+
+def _packages_of(model: Model) -> list[tuple[str, str]]:
+    """Name and version of every package that the model's classes come from: an installed package's code is not read."""
+    names = {type(part).__module__.partition(".")[0] for part in model.module.modules()}
+    versions = {name: getattr(sys.modules.get(name), "__version__", None) for name in names}
+    return sorted((name, str(version)) for name, version in versions.items() if version is not None)
 
 
 def _referred(module: ModuleType) -> list[str]:
