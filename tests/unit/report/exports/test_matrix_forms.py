@@ -122,7 +122,14 @@ def test_the_tables_fit_their_width_and_lose_nothing(doc, width):
     assert "13 variants: 4 pass, 7 failed, 1 skipped, 1 lost; 4 distinct artifacts; 1 from the cache" in " ".join(
         text.split()
     )
-    assert text.rstrip().endswith("Next: edgesweep export explain detector/dynamo-opset13-static-fp32")
+    assert text.rstrip().endswith("Next: start the same matrix again; what is exported comes from the cache")
+
+
+def test_the_end_names_the_next_command(matrix_of, results):
+    failed = printed(build_matrix_document(matrix_of(*results[:2])), 100)
+    assert failed.rstrip().endswith("Next: edgesweep export explain detector/dynamo-opset13-static-fp32")
+    passed = printed(build_matrix_document(matrix_of(results[1])), 100)
+    assert passed.rstrip().endswith("Next: edgesweep report 20261123-201500-nightly-3f2a -o html")
 
 
 def test_twenty_opsets_are_cut_into_tables_that_fit(matrix_of, results):

@@ -179,6 +179,11 @@ def matrix_summary(doc: Doc) -> RenderableType:
     took = run_seconds(doc)
     if took is not None:
         line.append(f"; took {units.duration(took)}")
-    first = next((cell["name"] for cell in doc["cells"] if outcome_of(cell) == "failed"), None)
-    follow = f"edgesweep export explain {first}" if first else f"edgesweep report {doc['run']['id']} -o html"
-    return Adaptive(lambda _width: Group(line, Text(f"Next: {follow}", overflow="fold")))
+    return Adaptive(lambda _width: Group(line, Text(f"Next: {_next(doc)}", overflow="fold")))
+
+
+def _next(doc: Doc) -> str:
+    if any(outcome_of(cell) in {"unfinished", "lost"} for cell in doc["cells"]):
+        return "start the same matrix again; what is exported comes from the cache"
+    failed = next((cell["name"] for cell in doc["cells"] if outcome_of(cell) == "failed"), None)
+    return f"edgesweep export explain {failed}" if failed else f"edgesweep report {doc['run']['id']} -o html"
