@@ -252,7 +252,8 @@ async def test_workers_with_other_packages_are_refused_by_name(address, tmp_path
 
 async def test_an_address_without_a_scheduler_is_lab_trouble(tmp_path, monkeypatch, unused_tcp_port):
     monkeypatch.setattr(connection, "CONNECT_S", 0.3)
-    for address in (f"tcp://127.0.0.1:{unused_tcp_port}", "carrier-pigeon://roof"):
+    where = f"127.0.0.1:{unused_tcp_port}"
+    for address in (f"tcp://{where}", f"tls://{where}", "carrier-pigeon://roof"):
         with pytest.raises(EdgesweepError, match="no Dask scheduler answers at") as caught:
             await ClusterService(tmp_path, address).__aenter__()
         assert (caught.value.code, caught.value.exit_code) == ("cluster_unreachable", ExitCode.LAB)

@@ -252,10 +252,14 @@ def _submit(site: Site, key: str, work: Callable[..., Coroutine[Any, Any, T]], *
 async def _connect(address: str) -> Client:
     # Its tracebacks of a lost scheduler would stand between the sentences that say what was lost by it.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
-    client = Client(address, asynchronous=True, set_as_default=False, name="edgesweep", timeout=CONNECT_S)
     try:
-        return await client
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        await client.close()
+        client = Client(address, asynchronous=True, set_as_default=False, name="edgesweep", timeout=CONNECT_S)
+        try:
+            return await client
+        except BaseException:
+            await client.close()
+            raise
+    except (OSError, ValueError, TypeError, RuntimeError, ImportError) as error:
+        # An address of a kind that Dask does not know, or TLS that is not set up: each raises in its own way.
         sentence = f"no Dask scheduler answers at {address}: {str(error) or type(error).__name__}"
         raise EdgesweepError("cluster_unreachable", sentence) from error
