@@ -9,12 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
+from edgesweep.export.artifacts import saving
 from edgesweep.export.calibration import DRAWS, calibration_feeds
 from edgesweep.export.failures.conversion import blame_step, conversion_failure
 from edgesweep.export.failures.failure import Failure
 from edgesweep.export.precisions import precision_named
-from edgesweep.export.proof.tolerance import tolerance_for, widened
+from edgesweep.export.proof.tolerance import compare, tolerance_for, widened
 from edgesweep.export.registry import FP32, PRECISIONS
 from edgesweep.export.result import ExportResult
 from edgesweep.export.service import ExportJob
@@ -24,6 +27,7 @@ from edgesweep.models.load import load_model
 from edgesweep.models.source import ModelSource, SourceKind
 from edgesweep.plan.cell import Shape, Variant
 from edgesweep_proto.trial import Stage
+from onnx import TensorProto, helper, numpy_helper
 
 FACTORIES = Path(__file__).with_name("conversion_models.py")
 INT8 = ("int8-dynamic", "int8-static")
@@ -177,9 +181,28 @@ def test_the_tools_leave_no_trace_on_the_module_path(results, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_every_precision_converts():
-    for name in PRECISIONS[1:]:
-        assert callable(precision_named(name).convert)
+@pytest.mark.parametrize("precision", PRECISIONS[1:])
+def test_weights_beyond_one_message_are_read_from_and_written_to_files_beside_the_model(
+    tmp_path, monkeypatch, precision
+):
+    """The bound is a gigabyte; here it is nothing, and the same way is taken."""
+    monkeypatch.setattr(saving, "EXTERNAL_ABOVE_BYTES", 0)
+    weight = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 64]) for name in "xy")
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]
+    graph = helper.make_graph(nodes, "g", [x], [y], [numpy_helper.from_array(weight, "w")])
+    source, target = tmp_path / "source" / "model.onnx", tmp_path / "target" / "model.onnx"
+    for path in (source, target):
+        path.parent.mkdir()
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, source, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    values = np.random.default_rng(1).standard_normal((4, 64)).astype(np.float32)
+    precision_named(precision).convert(source, target, [{"x": values}])
+    assert sorted(path.name for path in target.parent.iterdir()) == ["model.onnx", "model.onnx.data"]
+    session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
+    (got,) = session.run(None, {"x": values})
+    assert compare(got, np.maximum(values @ weight, 0), tolerance_for("int8-static")).agrees
+    assert sorted(path.name for path in source.parent.iterdir()) == ["model.onnx", "weights.bin"]
 
 
 def test_trouble_of_the_host_in_a_converter_says_nothing_of_the_model():

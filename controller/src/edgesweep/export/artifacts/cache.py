@@ -25,7 +25,7 @@ from edgesweep.export.result import ExportResult
 #: Raised when an entry's form changes; entries of another form are not read.
 FORMAT = 1
 
-_PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+_PACKAGES = ("torch", "onnx", "onnxscript", "onnxslim", "onnxruntime", "numpy")
 
 
 @functools.cache

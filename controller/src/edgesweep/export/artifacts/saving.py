@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 EXTERNAL_ABOVE_BYTES = 1 << 30
 
 
-def weight_bytes(path: Path) -> int:
-    """Bytes of a model file and of everything that lies beside it: an upper bound of its weights."""
-    return sum(file.stat().st_size for file in path.parent.iterdir() if file.is_file())
+def is_large(path: Path) -> bool:
+    """Whether the model at `path`, with everything that lies beside it, may be too large for one message."""
+    return sum(file.stat().st_size for file in path.parent.iterdir() if file.is_file()) > EXTERNAL_ABOVE_BYTES
 
 
 def save_model(model: onnx.ModelProto, path: Path) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgesweep.export.artifacts.facts import operators_of, opset_of
-from edgesweep.export.artifacts.saving import EXTERNAL_ABOVE_BYTES, weight_bytes
 from edgesweep.export.precisions import UnconvertibleError
 
 if TYPE_CHECKING:
@@ -73,11 +72,6 @@ def prepare(source: Path, target: Path) -> onnx.ModelProto:
         external_data_location=f"{target.name}.data",
     )
     return onnx.load(target, load_external_data=False)
-
-
-def is_large(path: Path) -> bool:
-    """Whether the weights at `path` need files of their own."""
-    return weight_bytes(path) > EXTERNAL_ABOVE_BYTES
 
 
 def tidy(path: Path) -> None:

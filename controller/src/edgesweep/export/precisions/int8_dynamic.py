@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgesweep.export.artifacts.facts import operators_of
+from edgesweep.export.artifacts.saving import is_large
 from edgesweep.export.precisions import Feed
-from edgesweep.export.precisions._onnxruntime import is_large, prepare, tidy, tools_of_onnxruntime
+from edgesweep.export.precisions._onnxruntime import prepare, tidy, tools_of_onnxruntime
 
 
 class _Int8Dynamic:

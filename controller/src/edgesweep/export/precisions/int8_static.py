@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgesweep.export.artifacts.facts import facts_of, opset_of
+from edgesweep.export.artifacts.saving import is_large
 from edgesweep.export.precisions import Feed
-from edgesweep.export.precisions._onnxruntime import PER_CHANNEL_OPSET, is_large, prepare, tidy, tools_of_onnxruntime
+from edgesweep.export.precisions._onnxruntime import PER_CHANNEL_OPSET, prepare, tidy, tools_of_onnxruntime
 
 
 class _Reader:
