@@ -81,7 +81,7 @@ class Bench:
     """Where a worker works: its blobs, the folder of originals, its scratch folder, and the proof's deadline.
 
     `shelf` holds the files that the next variant may begin from. Without `proven` a file is neither checked nor proven.
-    `announce` is called with `check` and `prove` when that step begins.
+    `announce` is called with `convert`, `check` and `prove` when that step begins.
     """
 
     blobs: Blobs
@@ -126,6 +126,7 @@ def export_variant(task: Task, tracing: Tracing, cases: Cases, bench: Bench) -> 
                     f"{before.detail}\n{step.name} was not tried: the file that it would begin from is no good".strip()
                 )
                 return replace(before, variant=variant, detail=detail, seconds=shelf.seconds, payloads={})
+            bench.announce("convert")
             made = take_step(made, step, task.feeds, shelf)
     except StepFailedError as error:
         return failed(variant, error.failure, shelf.seconds)

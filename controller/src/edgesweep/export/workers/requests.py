@@ -24,7 +24,7 @@ from edgesweep.export.workers.slot import Slot, WorkerDiedError, WorkerTimeoutEr
 from edgesweep.models.source import ModelFacts, ModelSource
 
 #: What a worker announces on a variant's way, in order; what is known already is passed over.
-STEPS = ("import", "factory", "waiting", "prepare", "capture", "export", "check", "prove")
+STEPS = ("import", "factory", "waiting", "prepare", "capture", "export", "convert", "check", "prove")
 
 #: Steps before the model's own code runs: what takes too long there is the host's fault.
 _STARTING = frozenset({"start", "import"})
