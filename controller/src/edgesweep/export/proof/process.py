@@ -1,16 +1,22 @@
 """The throwaway process that runs an artifact on the host's onnxruntime; a crash in there is an answer like any other.
 
-Reads one job as JSON from stdin and writes one answer as JSON to the stdout it was started with. Whatever a native
-library prints goes to stderr. Imports numpy and onnxruntime only: it starts for every variant.
+Reads jobs as JSON lines from stdin and forks for each; writes a line of JSON on how the fork ended to the stdout it was
+started with. Whatever a native library prints goes to stderr. Imports numpy and onnxruntime only.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
-from typing import Any
+import tempfile
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, NoReturn
 
+from edgesweep.export.proof.nursery import tail_of
 from edgesweep.export.workers.orphan import die_with_parent
 
 
@@ -92,19 +98,70 @@ def _hold(
 
 
 def main() -> int:
-    """Serve one job from stdin; the one argument is the parent's process id."""
+    """Serve jobs until stdin closes; the one argument is the parent's process id."""
     die_with_parent(int(sys.argv[1]))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    try:
-        answer = prove(json.load(sys.stdin))
-    except (
-        OSError
-    ) as error:  # the files of the proof are ours: what cannot be read or written says nothing of the model
-        answer = {"host": f"{type(error).__name__}: {error}"}
+    # A proof says itself that onnxruntime is missing.
+    with suppress(ImportError):
+        importlib.import_module("onnxruntime")
+    importlib.import_module("edgesweep.export.proof.tolerance")
     with answers:
-        json.dump(answer, answers)
+        for line in sys.stdin:
+            job = json.loads(line)
+            if _has_threads():
+                # A fork would have their locks without them; one proof for this process, then.
+                answers.write(json.dumps({"status": 0, "answer": _answer(job), "stderr": "", "last": True}) + "\n")
+                break
+            answers.write(json.dumps(_fork(job) | {"last": False}) + "\n")
+            answers.flush()
     return 0
+
+
+def _fork(job: dict[str, Any]) -> dict[str, Any]:
+    """How a fork that serves `job` ended: `status`, `answer` and the end of its `stderr`."""
+    with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as stderr:
+        parent = os.getpid()
+        child = os.fork()
+        if child == 0:
+            _serve(job, parent, told, stderr)
+        _, status = os.waitpid(child, 0)
+        told.seek(0)
+        content = told.read()
+        answer = json.loads(content) if content and status == 0 else None
+        return {"status": os.waitstatus_to_exitcode(status), "answer": answer, "stderr": tail_of(stderr)}
+
+
+def _serve(job: dict[str, Any], parent: int, told: IO[bytes], stderr: IO[bytes]) -> NoReturn:
+    """The fork's whole life."""
+    status = 1
+    try:
+        die_with_parent(parent)
+        os.dup2(stderr.fileno(), 1)
+        os.dup2(stderr.fileno(), 2)
+        told.write(json.dumps(_answer(job)).encode())
+        told.flush()
+        status = 0
+    except BaseException:  # noqa: BLE001 - nothing may get back into the parent's code from here
+        traceback.print_exc()
+        sys.stderr.flush()
+    os._exit(status)
+
+
+def _answer(job: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return prove(job)
+    except OSError as error:
+        # The files of the proof are ours: what cannot be read or written says nothing of the model.
+        return {"host": f"{type(error).__name__}: {error}"}
+
+
+def _has_threads() -> bool:
+    """Whether more than one thread runs here; where the system does not say, it may be so."""
+    try:
+        return len(list(Path("/proc/self/task").iterdir())) != 1
+    except OSError:
+        return True
 
 
 if __name__ == "__main__":

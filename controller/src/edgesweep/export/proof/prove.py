@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +14,7 @@ from edgesweep_proto.trial import Numerics, Stage, Tolerance
 from edgesweep.export.failures.classify import shorten
 from edgesweep.export.failures.failure import Failure
 from edgesweep.export.failures.host import DETAIL_MAX_CHARS, STOP_SIGNALS, failure_of_host, tells_of_host
+from edgesweep.export.proof.nursery import NURSERY
 from edgesweep.export.result import SizeProof
 
 
@@ -109,30 +106,18 @@ def _as_job(case: Case) -> dict[str, Any]:
 
 def _ask(job: dict[str, Any], timeout_s: float) -> dict[str, Any] | Failure:
     """The process's answer, or why there is none."""
-    command = [sys.executable, "-I", "-m", "edgesweep.export.proof.process", str(os.getpid())]
-    environment = os.environ | {"ORT_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
-        done = subprocess.run(
-            command,
-            input=json.dumps(job).encode(),
-            capture_output=True,
-            timeout=timeout_s,
-            env=environment,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        ended = NURSERY.ask(job, timeout_s)
+    except TimeoutError:
         return _unprovable(f"the host's onnxruntime did not finish within {timeout_s:g} s", "")
-    if done.returncode == 0 and done.stdout:
-        answer: dict[str, Any] = json.loads(done.stdout)
-        if "host" in answer:
-            return failure_of_host(answer["host"], done.stderr.decode(errors="replace"), Stage.CHECK)
-        return answer
-    if -done.returncode in STOP_SIGNALS:
-        words = f"the proof was stopped from outside ({_end(done.returncode)})"
-        return failure_of_host(words, done.stderr.decode(errors="replace"), Stage.CHECK)
-    return _unprovable(
-        f"the host's onnxruntime died on the artifact ({_end(done.returncode)})", done.stderr.decode(errors="replace")
-    )
+    if ended.answer is not None:
+        if "host" in ended.answer:
+            return failure_of_host(ended.answer["host"], ended.stderr, Stage.CHECK)
+        return ended.answer
+    if -ended.status in STOP_SIGNALS:
+        words = f"the proof was stopped from outside ({_end(ended.status)})"
+        return failure_of_host(words, ended.stderr, Stage.CHECK)
+    return _unprovable(f"the host's onnxruntime died on the artifact ({_end(ended.status)})", ended.stderr)
 
 
 def _end(status: int) -> str:
