@@ -88,7 +88,7 @@ def explain(settings: Settings, *, name: str, run: str, full: bool, output: str)
     from edgesweep.cli.sweeping import open_store
     from edgesweep.home import find_home
     from edgesweep.report.exports.story import build_story, story_document
-    from edgesweep.report.exports.story_text import render_story
+    from edgesweep.report.exports.story_text import render_story, whole_diagnosis
 
     with contextlib.closing(open_store(find_home())) as store:
         try:
@@ -102,4 +102,6 @@ def explain(settings: Settings, *, name: str, run: str, full: bool, output: str)
     if output == "json":
         print_json(story_document(story))
     else:
-        settings.console().print(render_story(story, full=full))
+        settings.console().print(render_story(story))
+        if full:
+            click.echo(f"\n{whole_diagnosis(story)}")

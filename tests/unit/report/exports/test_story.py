@@ -7,16 +7,16 @@ from edgesweep.compat.prediction import Prediction, PredictionState
 from edgesweep.plan.cell import Cell, Skip
 from edgesweep.report.exports.step import Mark
 from edgesweep.report.exports.story import Story, build_story, story_document
-from edgesweep.report.exports.story_text import render_story
+from edgesweep.report.exports.story_text import render_story, whole_diagnosis
 from edgesweep.store.records import CellEnd, CellRecord, Outcome, RunKind, RunState, RunView
 from edgesweep.store.variants import WAITING, Named
 from edgesweep_proto.trial import Stage
 from rich.console import Console
 
 
-def told(story: Story, *, full: bool = False, width: int = 100) -> str:
+def told(story: Story, *, width: int = 100) -> str:
     stream = io.StringIO()
-    Console(file=stream, width=width, highlight=False).print(render_story(story, full=full))
+    Console(file=stream, width=width, highlight=False).print(render_story(story))
     return stream.getvalue()
 
 
@@ -88,8 +88,9 @@ def test_the_exporters_words_are_shortened_unless_all_are_wanted(story):
     of_branch = story("torchscript-opset18-static-fp32")
     assert "models.py:12 in forward: if x.sum() > 0:" in told(of_branch)
     assert "site-packages" not in told(of_branch)
-    assert "site-packages/torch/export/_trace.py" in told(of_branch, full=True)
-    assert "The exporter said nothing more" not in told(of_branch, full=True)
+    assert of_branch.detail.rstrip() in whole_diagnosis(of_branch)
+    assert "site-packages/torch/export/_trace.py" in whole_diagnosis(of_branch)
+    assert "nothing more was said" in whole_diagnosis(story("dynamo-opset18-static-fp32"))
 
 
 def test_the_honest_variant_is_named_where_the_plan_has_it(story, matrix_of, results):

@@ -157,8 +157,8 @@ def _next(view: RunView, named: Named, outcome: str, cause: str, see: str, resul
         other = _other_exporter(view, result)
         if other is not None:
             return f"edgesweep export explain {other}"
-        if result is not None and result.detail and cause == result.cause and len(result.detail) > 1:
-            return f"edgesweep export explain {named.name} --full"
+        if result is not None and result.detail and cause == result.cause:
+            return f"edgesweep export explain {named.variant} --full"
     return f"edgesweep report {view.run.id} -o html"
 
 

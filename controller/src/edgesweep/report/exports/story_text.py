@@ -16,11 +16,11 @@ from edgesweep.report.tables import Adaptive, broken_name, styled
 _MARKS = {Mark.OK: ("✓", "pass"), Mark.BAD: ("✗", "failed"), Mark.OPEN: ("·", "skipped")}
 
 
-def render_story(story: Story, *, full: bool = False) -> RenderableType:
-    """The story as numbered steps, then the end and what to do; with `full` the whole diagnosis after it."""
+def render_story(story: Story) -> RenderableType:
+    """The story as numbered steps, then the end and what to do."""
 
     def build(width: int) -> RenderableType:
-        return Group(*_head(story, width), *_steps(story), *_end(story), *(_words(story) if full else ()))
+        return Group(*_head(story, width), *_steps(story), *_end(story))
 
     return Adaptive(build)
 
@@ -55,10 +55,8 @@ def _end(story: Story) -> Iterable[RenderableType]:
     yield Text(f"Next: {story.next}", overflow="fold")
 
 
-def _words(story: Story) -> Iterable[RenderableType]:
-    yield Text()
+def whole_diagnosis(story: Story) -> str:
+    """The exporter's or the runtime's own words, all of them and as they were written."""
     if not story.detail:
-        yield Text("There are no other words: the exporter said nothing more.", style="dim")
-        return
-    yield Text("The whole diagnosis", style="bold underline")
-    yield Text(story.detail, overflow="fold")
+        return "There are no other words: nothing more was said."
+    return f"The whole diagnosis\n\n{story.detail.rstrip()}"
