@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import time
@@ -130,7 +131,11 @@ async def test_an_agent_talks_to_nobody_and_writes_only_in_its_folder(
 
 
 def open_files(pid: int) -> list[str]:
-    targets = [str(descriptor.readlink()) for descriptor in Path(f"/proc/{pid}/fd").iterdir()]
+    targets = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        # The last connection's socket may be closed between being listed and being read.
+        with contextlib.suppress(FileNotFoundError):
+            targets.append(str(descriptor.readlink()))
     return [name for name in targets if name.startswith("/") and not name.startswith(("/dev/", "/proc/"))]
 
 
