@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import asynccontextmanager
 
 import numpy as np
 import onnx
@@ -50,11 +51,16 @@ def passed(ended) -> bool:
     return ended.answer is not None and ended.answer["loaded"] and not ended.answer["cases"][0]["wrong"]
 
 
-def child_of(process: psutil.Process) -> psutil.Process:
-    """The process's one child, as soon as there is one."""
-    while not (children := process.children()):
-        pass
-    return children[0]
+@asynccontextmanager
+async def child_at_work(process: psutil.Process, job: dict):
+    """The process's one child, which waits for the input of `endless` as long as this is open."""
+    # Opening a FIFO to write waits until somebody reads it.
+    writer = await asyncio.to_thread(os.open, job["cases"][0]["inputs"]["x"], os.O_WRONLY)
+    try:
+        (child,) = process.children()
+        yield child
+    finally:
+        os.close(writer)
 
 
 def test_one_process_serves_many_proofs_and_each_runs_apart(nursery, job):
@@ -70,8 +76,9 @@ def test_one_process_serves_many_proofs_and_each_runs_apart(nursery, job):
 async def test_a_proof_that_dies_leaves_its_signal_and_the_next_one_passes(nursery, job, endless, number):
     process = psutil.Process(nursery._process.pid)
     asked = asyncio.create_task(asyncio.to_thread(nursery.ask, endless, 60))
-    child_of(process).send_signal(number)
-    ended = await asked
+    async with child_at_work(process, endless) as child:
+        child.send_signal(number)
+        ended = await asked
     assert (ended.status, ended.answer) == (-number, None)
     assert passed(nursery.ask(job, 60))
     assert nursery._process.pid == process.pid
@@ -88,11 +95,11 @@ def test_a_proof_that_does_not_end_is_killed_with_its_process_and_both_are_repla
 async def test_a_process_that_is_killed_takes_its_proof_along_and_is_an_answer(nursery, job, endless):
     process = psutil.Process(nursery._process.pid)
     asked = asyncio.create_task(asyncio.to_thread(nursery.ask, endless, 60))
-    child = child_of(process)
-    process.kill()
-    ended = await asked
+    async with child_at_work(process, endless) as child:
+        process.kill()
+        ended = await asked
+        _, alive = psutil.wait_procs([child], timeout=10)
     assert (ended.status, ended.answer) == (-signal.SIGKILL, None)
-    _, alive = psutil.wait_procs([child], timeout=10)
     assert alive == []
     assert passed(nursery.ask(job, 60))
 
