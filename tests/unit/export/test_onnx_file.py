@@ -10,6 +10,7 @@ import pytest
 from edgesweep.export.artifacts.blobs import Blobs
 from edgesweep.export.artifacts.cache import ExportCache
 from edgesweep.export.onnx_files.source import take_file
+from edgesweep.export.proof.nursery import NURSERY
 from edgesweep.export.result import ExportResult
 from edgesweep.export.workers.pipeline import Bench
 from edgesweep.models.source import ModelSource, SourceKind
@@ -131,12 +132,14 @@ def test_inputs_that_cannot_be_made_up_are_asked_for(host, tmp_path):
     assert not result.passed
 
 
-def runtime_that(tmp_path: Path, signal_name: str) -> str:
-    """A program in the place of Python that is killed before it has proven anything."""
+def prove_by_what_ends(patch: pytest.MonkeyPatch, tmp_path: Path, signal_name: str) -> None:
+    """Put a program in the place of Python that is killed before it has proven anything."""
     script = tmp_path / f"python-{signal_name}"
     script.write_text(f"#!/bin/sh\nkill -{signal_name} $$\n", encoding="utf-8")
     script.chmod(0o755)
-    return str(script)
+    patch.setattr("edgesweep.export.proof.nursery.sys.executable", str(script))
+    # The one that is up would prove it all the same.
+    NURSERY.close()
 
 
 @pytest.mark.parametrize("how", ["too slow", "killed"])
@@ -145,7 +148,7 @@ def test_a_pass_that_the_host_could_not_prove_is_not_kept(host, tmp_path, monkey
     patient = host.bench
     with monkeypatch.context() as patch:
         if how == "killed":
-            patch.setattr("edgesweep.export.proof.prove.sys.executable", runtime_that(tmp_path, "KILL"))
+            prove_by_what_ends(patch, tmp_path, "KILL")
         else:
             host.bench = replace(patient, proof_timeout_s=1e-3)
         unproven = host.take(path)
@@ -162,7 +165,7 @@ def test_a_pass_that_the_host_could_not_prove_is_not_kept(host, tmp_path, monkey
 def test_a_proof_that_was_stopped_from_outside_says_nothing_about_the_file(host, tmp_path, monkeypatch):
     path = save(tmp_path / "m.onnx")
     with monkeypatch.context() as patch:
-        patch.setattr("edgesweep.export.proof.prove.sys.executable", runtime_that(tmp_path, "TERM"))
+        prove_by_what_ends(patch, tmp_path, "TERM")
         stopped = host.take(path)
     assert (stopped.cause, "SIGTERM" in stopped.message) == ("export_host_trouble", True)
     again = host.take(path)
