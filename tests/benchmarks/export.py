@@ -63,16 +63,19 @@ class Loop:
         self._process = context.Process(target=_serve_loop, args=(theirs, model, threads), daemon=True)
         self._process.start()
         self._ours.recv()
+        self.held: set[str] = set()
 
     def run(self, calls: list[Call], *, prove: bool) -> float:
-        """Seconds that the calls took."""
+        """Seconds that the calls took; `held` then says which files held up."""
         self._ours.send((calls, prove))
-        return self._answer()
+        seconds, self.held = self._answer()
+        return float(seconds)
 
     def digests(self, calls: list[Call]) -> dict[str, str]:
         """The digest of each call's file in canonical form, by path."""
         self._ours.send((calls, None))
-        return self._answer()
+        digests: dict[str, str] = self._answer()
+        return digests
 
     def _answer(self) -> Any:
         kind, answer = self._ours.recv()
@@ -103,11 +106,12 @@ def _serve_loop(pipe: Any, model: str, threads: int) -> None:
                     pipe.send(("digests", {call.path: _canonical_digest(Path(call.path)) for call in calls}))
                     continue
                 begun = time.perf_counter()
+                held = set()
                 for call in calls:
                     loop.export(call)
-                    if prove:
-                        loop.prove(call)
-                pipe.send(("seconds", time.perf_counter() - begun))
+                    if prove and loop.prove(call):
+                        held.add(call.path)
+                pipe.send(("seconds", (time.perf_counter() - begun, held)))
             except Exception as error:  # noqa: BLE001 - the other process must hear of it, whatever it is
                 pipe.send(("error", f"{type(error).__name__}: {error}"))
 
@@ -169,24 +173,36 @@ class _Calls:
             verbose=False,
         )
 
-    def prove(self, call: Call) -> None:
-        """Check the file and run it at every size against torch, as ours does, all in this process."""
+    def prove(self, call: Call) -> bool:
+        """Whether the file holds up: checked and run at every size against torch, as ours does, all in this process.
+
+        A file that fails a check is not looked at further, here as there.
+        """
         import onnx
         from edgesweep.export.artifacts.facts import facts_of
-        from edgesweep.export.proof.check import check_graph
+        from edgesweep.export.proof.check import check_dimensions, check_graph, check_opset
         from edgesweep.export.proof.tolerance import compare, tolerance_for
 
         path = Path(call.path)
         loaded = onnx.load(path, load_external_data=False)
-        facts_of(loaded)
-        check_graph(path, loaded)
+        facts = facts_of(loaded)
+        if check_opset(facts, call.opset) is not None:
+            return False
+        dynamic = {
+            name: {axis: dimension for axis, dimension in axes.items() if dimension in self.dimensions(call.axes)}
+            for name, axes in self._model.dynamic.items()
+        }
+        if check_graph(path, loaded) or check_dimensions(facts, dynamic):
+            return False
         options = self._ort.SessionOptions()
         options.intra_op_num_threads = 1
         session = self._ort.InferenceSession(call.path, options, providers=["CPUExecutionProvider"])
         for sizes in self.sizes(call.axes):
             feeds, references = self._at(sizes)
             for got, want in zip(session.run(None, feeds), references, strict=True):
-                compare(got, want, tolerance_for("fp32"))
+                if not compare(got, want, tolerance_for("fp32")).agrees:
+                    return False
+        return True
 
     def _at(self, sizes: dict[str, int]) -> tuple[Any, Any]:
         """Inputs and torch's outputs at `sizes`; torch runs once for each, as ours does per profile."""
@@ -255,6 +271,7 @@ class Rounds:
         self.seconds: dict[str, dict[str, list[float]]] = {mode: {"loop": [], "edgesweep": []} for mode in BARS}
         self.equal: dict[str, bool] = {}
         self.failed: set[str] = set()
+        self.disputed: set[str] = set()
 
     def add(self, mode: str, loop_s: float, ours_s: float) -> None:
         """Take in one round of one mode."""
@@ -296,6 +313,7 @@ async def one_round(loop: Loop, jobs: list[ExportJob], rounds: Rounds, first: st
             rounds.add("proven", taken[0], taken[1][0])
             digests = await asyncio.to_thread(loop.digests, calls)
             compare_files(calls, digests, jobs, taken[1][1], rounds)
+            compare_verdicts(calls, loop.held, jobs, taken[1][1], rounds)
         # Another process than the one that exported: nothing but the folder is warm.
         async with ExportService(proven, slots=SLOTS) as service:
             await service.warm_up()
@@ -326,6 +344,16 @@ def compare_files(
         rounds.equal[slug] = rounds.equal.get(slug, True) and same
         if not by_slug[slug].passed:
             rounds.failed.add(f"{slug}: {by_slug[slug].cause}")
+
+
+def compare_verdicts(
+    calls: list[Call], held: set[str], jobs: list[ExportJob], results: list[ExportResult], rounds: Rounds
+) -> None:
+    """Note the variants that one side passed and the other did not."""
+    passed = {result.variant.slug for result in results if result.passed}
+    for call, job in zip(calls, jobs, strict=True):
+        if (call.path in held) != (job.variant.slug in passed):
+            rounds.disputed.add(job.variant.slug)
 
 
 async def cancel_seconds(model: str) -> float:
@@ -375,6 +403,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         "bytes_equal": not unequal,
         "unequal": unequal,
         "not_passed": sorted(rounds.failed),
+        "disputed": sorted(rounds.disputed),
         "cancel_s": round(cancel_s, 3),
         "cancel_bar_s": CANCEL_BAR_S,
         "told": (
