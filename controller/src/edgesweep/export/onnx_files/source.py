@@ -6,6 +6,7 @@ onnxruntime the references.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -214,7 +215,7 @@ def _store(file: _File, folder: Path, blobs: Blobs) -> tuple[Manifest, Path]:
     artifact = folder / "model.onnx"
     named = {location: blobs.put_file(path) for location, path in file.data.items()}
     for location, blob in named.items():
-        (folder / external_name(blob)).write_bytes(file.data[location].read_bytes())
+        shutil.copyfile(file.data[location], folder / external_name(blob))
     if any(location != external_name(blob) for location, blob in named.items()):
         _rename(file, named)
         assert file.model is not None  # noqa: S101 - `_rename` refuses without it
