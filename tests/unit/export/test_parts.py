@@ -71,6 +71,14 @@ def test_interior_size_shares_no_factor_with_the_example():
     assert math.gcd(sizes[2], 224) == 1
 
 
+@given(st.integers(3, 41).map(lambda half: 2 * half - 1), st.sampled_from([2, 4]))
+def test_sizes_tell_a_branch_on_a_remainder(example, divisor):
+    # Odd example, odd bounds: only the size in between can be even.
+    low, high = 1, 2 * example + 17
+    sizes = [example, *(found["d"] for found in axes.proof_sizes(("d",), {"d": example}, {"d": (low, high)}))]
+    assert len({size % divisor == 0 for size in sizes}) == 2
+
+
 def test_each_dimension_alone_then_all_together():
     found = axes.proof_sizes(("a", "b"), {"a": 2, "b": 6}, {"a": (1, 8), "b": (2, 12)})
     assert [set(sizes) for sizes in found] == [{"a"}] * 3 + [{"b"}] * 3 + [{"a", "b"}] * 3

@@ -58,6 +58,8 @@ def test_the_types_are_those_that_load(runtime):
 
 
 def test_the_type_names_are_numpy_s_as_onnx_tells_them():
+    if str(helper.tensor_dtype_to_np_dtype(onnx.TensorProto.BFLOAT16)) != "bfloat16":
+        pytest.skip("this onnx tells of the types that numpy lacks by stand-ins")
     for number, (name, _) in limits.ELEMENT_TYPES.items():
         try:
             assert str(helper.tensor_dtype_to_np_dtype(number)) == name
@@ -84,6 +86,8 @@ def test_the_models_of_domains_are_whole(name):
 
 @pytest.mark.parametrize(("number", "opset"), [(1, 13), (10, 13), (17, 19), (22, 21), (25, 25)])
 def test_the_models_of_types_are_whole(number, opset):
+    if number not in onnx.TensorProto.DataType.values():
+        pytest.skip("this onnx is older than the type")
     for data in null_model.models_with_type(number, limits.ELEMENT_TYPES[number][1], 10, opset):
         model = onnx.load_from_string(data)
         assert str(number) in str(model)

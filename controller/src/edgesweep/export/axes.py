@@ -14,6 +14,9 @@ FULL = "full"
 #: torch makes a dimension of size 0 or 1 static without a word, so a dynamic one is traced at this size or above.
 LEAST_TRACED = 2
 
+#: What models divide their sizes by.
+_DIVISORS = (2, 3, 4, 8, 16)
+
 
 def dimensions_of(axes: str, declared: Sequence[str]) -> tuple[str, ...]:
     """The dynamic dimensions that the profile `axes` asks for, in the model's own order.
@@ -95,8 +98,17 @@ def _steps(example: int, bounds: tuple[int, int] | None) -> list[int]:
 
 
 def _interior(example: int, low: int, high: int) -> int | None:
-    """The size strictly between `low` and `high`, nearest the middle, that shares no factor with `example`."""
+    """The size strictly between `low` and `high` that differs most from those that are tried anyway.
+
+    It shares no factor with `example` where there is such a size. Of those it divides, or fails to divide, by numbers for
+    which the other sizes have shown one of both only: models pad to multiples and branch on remainders. Then the nearest
+    to the middle.
+    """
+    tried = (example, low, high)
     middle = (low + high) // 2
-    inside = sorted((size for size in range(low + 1, high) if size != example), key=lambda size: abs(size - middle))
-    coprime = (size for size in inside if math.gcd(size, example) == 1)
-    return next(coprime, inside[0] if inside else None)
+
+    def rank(size: int) -> tuple[bool, int, int]:
+        shown = sum(all((other % number == 0) != (size % number == 0) for other in tried) for number in _DIVISORS)
+        return (math.gcd(size, example) != 1, -shown, abs(size - middle))
+
+    return min((size for size in range(low + 1, high) if size != example), key=rank, default=None)

@@ -43,6 +43,7 @@ DYNAMIC = {
     "reshape": tuple(WAYS),
     "loop": tuple(WAYS),
     "branch": tuple(WAYS),
+    "threshold": ("script_axes",),
 }
 
 
@@ -149,7 +150,7 @@ def _jobs() -> list[ExportJob]:
     variants = [Variant(model, exporter, opset, "static") for model, exporter, opsets in OPSETS for opset in opsets]
     for model in DYNAMIC:
         variants += [Variant(model, "dynamo", 18, "full"), Variant(model, "torchscript", 17, "full")]
-    variants.append(Variant("branch", "torchscript", 17, "static"))
+    variants += [Variant(model, "torchscript", 17, "static") for model in ("branch", "threshold")]
     file = HERE / "trap_models.py"
     return [
         ExportJob(ModelSource(SourceKind.FACTORY, f"{file}:{variant.model}", variant.model), variant, (Shape(),))

@@ -23,6 +23,7 @@ SIZES = {
     "reshape": [(3, 3, 3), (4, 3, 3)],
     "loop": [(2, 9), (5, 6)],
     "branch": [(5, 4)],
+    "threshold": [(5, 4)],
 }
 
 
@@ -48,6 +49,7 @@ def write_cases(name, model, folder):
     cases = [("example", arguments(model)[0])]
     cases += [("x".join(map(str, shape)), torch.rand(shape)) for shape in SIZES[name]]
     cases.append(("negative", -torch.rand(SIZES[name][0])))
+    cases.append(("small", torch.rand(SIZES[name][0]) * 0.1))
     for label, x in cases:
         case = folder / name / label
         case.mkdir(parents=True)

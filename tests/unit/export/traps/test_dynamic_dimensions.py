@@ -123,6 +123,15 @@ def test_branch_on_a_sum_through_torchscript_never_passes(traps, axes):
     assert not result.payloads
 
 
+@pytest.mark.parametrize("axes", ["static", "full"])
+def test_branch_on_a_threshold_that_no_other_size_and_no_sign_reveals_never_passes(traps, axes):
+    ends = traps.naive.ends("threshold", "script_axes")
+    assert (ends["example"], ends["5x4"], ends["negative"], ends["small"]) == ("right", "right", "right", "wrong")
+    result = traps.ours("threshold", "torchscript", 17, axes)
+    assert result.cause == "wrong_output"
+    assert "smaller values" in result.message
+
+
 def test_a_batch_of_one_is_static_without_a_word_for_some_models(traps):
     # torch 2.13 as installed here: not for a linear layer any more, but for a GRU.
     assert traps.naive.of("gru_of_one", "named").dims[0] == 1

@@ -71,6 +71,15 @@ class Branch(nn.Module):
         return x - 1
 
 
+class Threshold(nn.Module):
+    """A branch that the example turned round takes as well; only smaller values leave it."""
+
+    def forward(self, x):
+        if x.abs().max() > 0.5:
+            return x * 2
+        return x - 1
+
+
 BATCH = {"x": {0: "batch"}}
 BATCHES = {"batch": (1, 8)}
 
@@ -124,3 +133,8 @@ def loop():
 def branch():
     torch.manual_seed(0)
     return Model(Branch(), (torch.rand(2, 4),), BATCH, BATCHES)
+
+
+def threshold():
+    torch.manual_seed(0)
+    return Model(Threshold(), (torch.randn(2, 4),), BATCH, BATCHES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +17,14 @@ from edgesweep.export.failures.host import host_trouble
 from edgesweep.export.outputs import run_module
 from edgesweep.export.proof.prove import Case
 from edgesweep.export.proof.tolerance import compare, tolerance_for
+from edgesweep.export.proof.values import SLACK, other_values
 from edgesweep.export.registry import FP32
-from edgesweep.models.inputs import bounds_of, example_of, example_sizes, inputs_at, tensors_in
+from edgesweep.models.inputs import example_sizes, inputs_at, tensors_in
 from edgesweep.models.model import Model
-from edgesweep.models.tree import map_tensors
 from edgesweep.plan.cell import Shape
 
 if TYPE_CHECKING:
     import torch
-
-#: The example with its values turned round: a branch that was traced away agrees at the example and differs here.
-OTHER_VALUES = "example with other values"
-#: Values outside a model's usual domain may be worse conditioned; a branch taken wrongly is off by far more.
-_OTHER_VALUES_SLACK = 10.0
 
 
 class ModelRefusesError(Exception):
@@ -107,9 +102,10 @@ def build_cases(model: Model, dimensions: Sequence[str], shapes: Sequence[Shape]
             continue
         count = len(outputs)
         cases.append(_write(folder / str(index), label, inputs, outputs, example=is_example and not traced))
-    other = _other_values(model, folder / "other")
-    if other is not None:
-        cases.append(other)
+    for index, tried in enumerate(other_values(model)):
+        outputs = [_array(tensor) for tensor in tried.outputs]
+        case = _write(folder / f"other{index}", tried.label, tried.inputs, outputs, example=False)
+        cases.append(replace(case, measured=False, slack=SLACK))
     return Cases(tuple(cases), traced, refused, wanted, count)
 
 
@@ -143,31 +139,6 @@ def _write(
         references.append(folder / f"output{index}.npy")
         np.save(references[-1], output, allow_pickle=False)
     return Case(label, files, tuple(references), example=example)
-
-
-def _other_values(model: Model, folder: Path) -> Case | None:
-    """The example with floats negated and indices reversed; None where that tells nothing or torch refuses it."""
-    inputs = map_tensors(example_of(model), _turned)
-    try:
-        outputs = [_array(tensor) for tensor in run_module(model.module, inputs)]
-    except Exception:  # noqa: BLE001 - values outside the model's domain: torch has no answer to compare with
-        return None
-    if not all(np.isfinite(output).all() for output in outputs if output.dtype.kind == "f"):
-        return None
-    case = _write(folder, OTHER_VALUES, inputs, outputs, example=False)
-    return Case(case.label, case.inputs, case.references, measured=False, slack=_OTHER_VALUES_SLACK)
-
-
-def _turned(_path: str, tensor: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    if tensor.is_floating_point():
-        # Infinities are masks: turned round, they would mask everything else.
-        return torch.where(torch.isfinite(tensor), -tensor, tensor)
-    if tensor.dtype is torch.bool or tensor.is_complex() or tensor.numel() == 0 or bounds_of(tensor)[1] <= 1:
-        return tensor
-    # By numpy, because torch turns round no unsigned numbers beyond 8 bits.
-    return torch.from_numpy(np.flip(tensor.numpy()).copy())
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:

@@ -1,0 +1,79 @@
+"""Which other values a model is proven at: more for one that reads values in Python, as long as they tell something."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from edgesweep import Model
+from edgesweep.export.proof.values import other_values
+from torch import nn
+
+TURNED = "example with other values"
+
+
+class Forward(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def tried(function, example) -> dict[str, torch.Tensor]:
+    model = Model(Forward(function), (example,))
+    return {found.label: found.outputs[0] for found in other_values(model)}
+
+
+def floats() -> torch.Tensor:
+    return torch.tensor([[-1.5, 0.25, 2.0]])
+
+
+def test_a_model_that_reads_nothing_is_tried_turned_round_alone():
+    assert list(tried(lambda x: torch.where(x > 0, x, x * 2), floats())) == [TURNED]
+
+
+@pytest.mark.parametrize(
+    ("branch", "label"),
+    [
+        (lambda x: x.sum() > 0, TURNED),
+        (lambda x: x.abs().max() > 1, "example with smaller values"),
+        (lambda x: x.max() > 8, "example with larger values"),
+        (lambda x: bool((x < 0).any()), "example with positive values"),
+        (lambda x: bool((x > 0).any()), "example with negative values"),
+    ],
+)
+def test_a_branch_is_tried_on_its_other_side(branch, label):
+    example = floats()
+    here = bool(branch(example))
+    found = tried(lambda x: x * 2 if branch(x) else x - 100, example)
+    # The side that is not taken here: `x - 100` where the example is doubled, and the other way round.
+    assert bool(found[label].max() < -50) is here
+
+
+def test_values_that_change_nothing_that_is_read_are_left_out():
+    def checked(x):
+        if torch.isnan(x).any():
+            raise ValueError("no numbers")
+        return x * 2
+
+    assert list(tried(checked, floats())) == [TURNED]
+
+
+def test_a_number_taken_from_the_input_is_another_one_each_time():
+    found = tried(lambda x: x * float(x.mean()), floats())
+    assert len(found) == 5
+
+
+def test_indices_are_tried_at_their_lowest_and_highest():
+    found = tried(lambda x: x * 2 if (x == 0).any() else x, torch.tensor([[0, 3, 5]]))
+    assert found["example with positive values"].tolist() == [[5, 5, 5]]
+
+
+def test_values_that_torch_refuses_or_answers_without_a_number_are_left_out():
+    def refusing(x):
+        if x.abs().max() > 3:
+            raise ValueError("out of range")
+        return x.sqrt()
+
+    assert tried(refusing, floats().abs()) == {}
