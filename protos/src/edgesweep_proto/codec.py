@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from edgesweep_proto import blob, device, lease, trial
-from edgesweep_proto.v1 import blob_pb2, device_pb2, lease_pb2, runtime_pb2, trial_pb2
+from edgesweep_proto import blob, device, evidence, lease, trial
+from edgesweep_proto.v1 import blob_pb2, device_pb2, evidence_pb2, lease_pb2, runtime_pb2, trial_pb2
 
 T = TypeVar("T")
 
@@ -24,10 +24,16 @@ MESSAGES: dict[type[Any], type[Message]] = {
     blob.Blob: blob_pb2.Blob,
     blob.Manifest: blob_pb2.Manifest,
     blob.Tensor: blob_pb2.Tensor,
+    device.CpuCluster: device_pb2.CpuCluster,
     device.Device: device_pb2.Device,
     device.ProviderProbe: runtime_pb2.ProviderProbe,
     device.Reading: device_pb2.Reading,
     device.Runtime: runtime_pb2.Runtime,
+    evidence.ArenaMemory: evidence_pb2.ArenaMemory,
+    evidence.DeviceTrace: evidence_pb2.DeviceTrace,
+    evidence.Energy: evidence_pb2.Energy,
+    evidence.Gate: evidence_pb2.Gate,
+    evidence.ThreadFacts: evidence_pb2.ThreadFacts,
     lease.Lease: lease_pb2.Lease,
     trial.Accounting: trial_pb2.Accounting,
     trial.ColdStart: trial_pb2.ColdStart,

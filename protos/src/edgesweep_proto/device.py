@@ -19,7 +19,8 @@ class Runtime:
     """One onnxruntime build in its own environment; `fault` says why it cannot be used.
 
     `max_opset`, `max_ir_version`, `types` (element types by numpy's names) and `domains` (of operators) are its limits as
-    a probe found them by loading models; None or empty where none was found, which is no limit.
+    a probe found them by loading models; None or empty where none was found, which is no limit. `call` is the cheapest
+    way to call a session that works on this version, `call_costs_s` the null model's median seconds by each way.
     """
 
     id: str
@@ -36,6 +37,8 @@ class Runtime:
     max_ir_version: int | None = None
     types: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
+    call: str = ""
+    call_costs_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def usable_providers(self) -> tuple[str, ...]:
@@ -44,8 +47,20 @@ class Runtime:
 
 
 @dataclass(frozen=True, slots=True)
+class CpuCluster:
+    """Cores that are equal; `capacity` is the kernel's, 1024 for the fastest core of the board."""
+
+    cpus: tuple[int, ...]
+    max_hz: float | None = None
+    capacity: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
-    """What the board is. An empty text means that the fact was not found."""
+    """What the board is. An empty text means that the fact was not found.
+
+    `clock_control` is cpufreq or nvpmodel where the agent may fix the clocks.
+    """
 
     name: str
     agent_version: str
@@ -66,6 +81,9 @@ class Device:
     probes: tuple[str, ...]
     emulated: bool
     hostname: str
+    clusters: tuple[CpuCluster, ...] = ()
+    unified_memory: bool = False
+    clock_control: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +91,9 @@ class Reading:
     """One look at the board's state; a sensor that is not there is absent.
 
     `at` is Unix time, temperatures are degrees Celsius by zone, frequencies Hz by policy,
-    `cpu_pressure` the share (0 to 1) of the last 10 s in which a task waited for a CPU.
+    `cpu_pressure` and `memory_pressure` the share (0 to 1) of the last 10 s in which a task waited for it. `frequency_max_hz`
+    is what the governor may go up to, `hardware_max_hz` what the hardware can. `cpu_busy_s` and `steal_s` count since boot over
+    all CPUs; `power_w` (watts) and `energy_j` (joules since some moment) are by `source:rail`.
     """
 
     at: float
@@ -86,3 +106,12 @@ class Reading:
     memory_available_bytes: int | None = None
     swap_used_bytes: int | None = None
     power_mode: str | None = None
+    frequency_min_hz: dict[str, float] = field(default_factory=dict)
+    frequency_max_hz: dict[str, float] = field(default_factory=dict)
+    hardware_max_hz: dict[str, float] = field(default_factory=dict)
+    boost: str | None = None
+    memory_pressure: float | None = None
+    cpu_busy_s: float | None = None
+    steal_s: float | None = None
+    power_w: dict[str, float] = field(default_factory=dict)
+    energy_j: dict[str, float] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from enum import Enum
 
 from edgesweep_proto.blob import Blob, Manifest, Tensor
 from edgesweep_proto.device import Reading
+from edgesweep_proto.evidence import ArenaMemory, DeviceTrace, Energy, Gate, ThreadFacts
 
 
 class WireEnum(str, Enum):  # noqa: UP042 - StrEnum is new in Python 3.11
@@ -84,7 +85,13 @@ class Tolerance:
 class Protocol:
     """How a trial is timed.
 
-    Both floors (`min_inferences` and `min_duration_s`) are met before it stops, unless a cap comes first.
+    Both floors (`min_inferences` and `min_duration_s`) are met before it stops, unless a cap comes first. The warm-up goes on
+    until the times are steady, for at most `warmup_max_s` (0: it ends at its floors). With a `target_half_width` the
+    measured part goes on until the 95 % interval of the median is that narrow, half its width over the median.
+
+    `scenario` is closed (back to back), paced (one inference every `period_s`) or sustained (for `min_duration_s`,
+    whatever the interval). `page_cache` is warm or cold, `provider_cache` asis, empty or primed. With an `idle_wait_s` or
+    `thermal_wait_s` of 0 it is only recorded whether the device is idle and cool.
     """
 
     warmup_min_runs: int = 3
@@ -94,6 +101,17 @@ class Protocol:
     max_inferences: int = 10_000
     max_duration_s: float = 2.0
     io_mode: str = "bound"
+    warmup_max_s: float = 0.0
+    target_half_width: float = 0.0
+    scenario: str = "closed"
+    period_s: float = 0.0
+    concurrency: int = 1
+    page_cache: str = "warm"
+    provider_cache: str = "asis"
+    pin_threads: bool = True
+    idle_wait_s: float = 0.0
+    thermal_wait_s: float = 0.0
+    fix_clocks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,21 +153,34 @@ class TrialEvent:
 
 @dataclass(frozen=True, slots=True)
 class MemoryPhase:
-    """Extra resident bytes over the loaded worker in one phase, and how they were read."""
+    """Extra resident bytes over the loaded worker in one phase, and how they were read.
+
+    `pss_bytes` and `private_bytes` are those at the end of the phase.
+    """
 
     phase: str
     size_bytes: int
     method: str
+    pss_bytes: int | None = None
+    private_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """Seconds that each step of a cold start took."""
+    """Seconds that each step of a cold start took.
+
+    `page_cache` is warm or cold as it was found, `resident_share` (0 to 1) how much of the files was in memory then.
+    `provider_cache` is none, asis, empty or primed.
+    """
 
     import_s: float
     session_s: float
     first_run_s: float
     second_run_s: float
+    provider_load_s: float | None = None
+    page_cache: str = ""
+    resident_share: float | None = None
+    provider_cache: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,40 +213,68 @@ class Numerics:
 
 @dataclass(frozen=True, slots=True)
 class SessionFacts:
-    """What the session really got, read back from it."""
+    """What the session really got, read back from it.
+
+    `call` is how each inference is called (raw_binding, binding or run), `call_cost_s` what that costs above the
+    cheapest call known.
+    """
 
     runtime_version: str
     providers: tuple[str, ...]
     intra_op_threads: int
     graph_optimization: str
     io_mode: str
+    call: str = ""
+    call_cost_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """The kernel's own account of the measured part, in seconds and counts."""
+    """The kernel's own account of the measured part, in seconds and counts.
+
+    The last four are of the whole machine: CPU time of everything else, time that a hypervisor took, time in which some
+    task waited for a CPU, pages that came back from swap.
+    """
 
     wall_s: float
     cpu_s: float
     runqueue_wait_s: float | None
     involuntary_switches: int
     major_faults: int
+    voluntary_switches: int = 0
+    minor_faults: int = 0
+    foreign_cpu_s: float | None = None
+    steal_s: float | None = None
+    pressure_s: float | None = None
+    swapped_in_pages: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Raw times: a blob of little-endian int64 nanoseconds, warm-up first, then measured."""
+    """Raw times: a blob of little-endian int64 nanoseconds, warm-up first, then measured.
+
+    `stop_reason` is floors_met, interval_met, max_inferences or max_duration, `warmup_stop_reason` steady, floors_met or
+    max_duration. `late` counts the inferences of a paced trial that began late; with a `concurrency` the samples stand in
+    the order in which they ended, within `wall_s` seconds.
+    """
 
     blob: Blob
     warmup_count: int
     measured_count: int
     batch: int
     stop_reason: str
+    warmup_stop_reason: str = ""
+    late: int = 0
+    concurrency: int = 1
+    wall_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """How one trial ended and what it found. `started` and `finished` are Unix time."""
+    """How one trial ended and what it found. `started` and `finished` are Unix time.
+
+    `harness_floor_s` is the null model's median on this runtime, measured when the agent started.
+    """
 
     trial_id: str
     outcome: TrialOutcome
@@ -238,3 +297,9 @@ class TrialResult:
     before: Reading | None = None
     after: Reading | None = None
     tags: tuple[str, ...] = ()
+    harness_floor_s: float | None = None
+    threads: ThreadFacts | None = None
+    gates: tuple[Gate, ...] = ()
+    trace: DeviceTrace | None = None
+    energy: Energy | None = None
+    arena: ArenaMemory | None = None

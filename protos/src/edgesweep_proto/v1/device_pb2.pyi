@@ -44,6 +44,9 @@ class Device(_message.Message):
     PROBES_FIELD_NUMBER: _builtins.int
     EMULATED_FIELD_NUMBER: _builtins.int
     HOSTNAME_FIELD_NUMBER: _builtins.int
+    CLUSTERS_FIELD_NUMBER: _builtins.int
+    UNIFIED_MEMORY_FIELD_NUMBER: _builtins.int
+    CLOCK_CONTROL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     agent_version: _builtins.str
     protocol_version: _builtins.int
@@ -62,6 +65,10 @@ class Device(_message.Message):
     emulated: _builtins.bool
     """True when the agent itself runs under user-mode emulation."""
     hostname: _builtins.str
+    unified_memory: _builtins.bool
+    """CPU and accelerator share one memory, as on a Jetson."""
+    clock_control: _builtins.str
+    """cpufreq or nvpmodel where the agent may fix the clocks, else empty."""
     @_builtins.property
     def allowed_cpus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """CPUs that the agent may run on; can be fewer than the board has."""
@@ -70,6 +77,8 @@ class Device(_message.Message):
     def probes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the probes that answer on this board."""
 
+    @_builtins.property
+    def clusters(self) -> _containers.RepeatedCompositeFieldContainer[Global___CpuCluster]: ...
     def __init__(
         self,
         *,
@@ -92,14 +101,53 @@ class Device(_message.Message):
         probes: _abc.Iterable[_builtins.str] | None = ...,
         emulated: _builtins.bool = ...,
         hostname: _builtins.str = ...,
+        clusters: _abc.Iterable[Global___CpuCluster] | None = ...,
+        unified_memory: _builtins.bool = ...,
+        clock_control: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "allowed_cpus", b"allowed_cpus", "board", b"board", "boot_id", b"boot_id", "cpu_count", b"cpu_count", "cpu_model", b"cpu_model", "emulated", b"emulated", "hostname", b"hostname", "kernel", b"kernel", "libc", b"libc", "machine", b"machine", "memory_total_bytes", b"memory_total_bytes", "name", b"name", "probes", b"probes", "protocol_version", b"protocol_version", "python_version", b"python_version", "state_free_bytes", b"state_free_bytes", "system", b"system", "uptime_s", b"uptime_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "allowed_cpus", b"allowed_cpus", "board", b"board", "boot_id", b"boot_id", "clock_control", b"clock_control", "clusters", b"clusters", "cpu_count", b"cpu_count", "cpu_model", b"cpu_model", "emulated", b"emulated", "hostname", b"hostname", "kernel", b"kernel", "libc", b"libc", "machine", b"machine", "memory_total_bytes", b"memory_total_bytes", "name", b"name", "probes", b"probes", "protocol_version", b"protocol_version", "python_version", b"python_version", "state_free_bytes", b"state_free_bytes", "system", b"system", "unified_memory", b"unified_memory", "uptime_s", b"uptime_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Device: _TypeAlias = Device  # noqa: Y015
+
+@_typing.final
+class CpuCluster(_message.Message):
+    """Cores that are equal: a trial's threads stay within one cluster."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CPUS_FIELD_NUMBER: _builtins.int
+    MAX_HZ_FIELD_NUMBER: _builtins.int
+    CAPACITY_FIELD_NUMBER: _builtins.int
+    max_hz: _builtins.float
+    capacity: _builtins.int
+    """The kernel's cpu_capacity, 1024 for the fastest core of the board."""
+    @_builtins.property
+    def cpus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        cpus: _abc.Iterable[_builtins.int] | None = ...,
+        max_hz: _builtins.float | None = ...,
+        capacity: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_capacity", b"_capacity", "_max_hz", b"_max_hz", "capacity", b"capacity", "max_hz", b"max_hz"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_capacity", b"_capacity", "_max_hz", b"_max_hz", "capacity", b"capacity", "cpus", b"cpus", "max_hz", b"max_hz"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__capacity: _TypeAlias = _typing.Literal["capacity"]  # noqa: Y015
+    _WhichOneofArgType__capacity: _TypeAlias = _typing.Literal["_capacity", b"_capacity"]  # noqa: Y015
+    _WhichOneofReturnType__max_hz: _TypeAlias = _typing.Literal["max_hz"]  # noqa: Y015
+    _WhichOneofArgType__max_hz: _TypeAlias = _typing.Literal["_max_hz", b"_max_hz"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__capacity) -> _WhichOneofReturnType__capacity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_hz) -> _WhichOneofReturnType__max_hz | None: ...
+
+Global___CpuCluster: _TypeAlias = CpuCluster  # noqa: Y015
 
 @_typing.final
 class Reading(_message.Message):
@@ -167,6 +215,106 @@ class Reading(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class FrequencyMinHzEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class FrequencyMaxHzEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class HardwareMaxHzEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class PowerWEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class EnergyJEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     AT_FIELD_NUMBER: _builtins.int
     TEMPERATURES_C_FIELD_NUMBER: _builtins.int
     FREQUENCIES_HZ_FIELD_NUMBER: _builtins.int
@@ -177,6 +325,15 @@ class Reading(_message.Message):
     MEMORY_AVAILABLE_BYTES_FIELD_NUMBER: _builtins.int
     SWAP_USED_BYTES_FIELD_NUMBER: _builtins.int
     POWER_MODE_FIELD_NUMBER: _builtins.int
+    FREQUENCY_MIN_HZ_FIELD_NUMBER: _builtins.int
+    FREQUENCY_MAX_HZ_FIELD_NUMBER: _builtins.int
+    HARDWARE_MAX_HZ_FIELD_NUMBER: _builtins.int
+    BOOST_FIELD_NUMBER: _builtins.int
+    MEMORY_PRESSURE_FIELD_NUMBER: _builtins.int
+    CPU_BUSY_S_FIELD_NUMBER: _builtins.int
+    STEAL_S_FIELD_NUMBER: _builtins.int
+    POWER_W_FIELD_NUMBER: _builtins.int
+    ENERGY_J_FIELD_NUMBER: _builtins.int
     at: _builtins.float
     """Unix time of the look."""
     load_1m: _builtins.float
@@ -185,6 +342,12 @@ class Reading(_message.Message):
     memory_available_bytes: _builtins.int
     swap_used_bytes: _builtins.int
     power_mode: _builtins.str
+    boost: _builtins.str
+    """on or off."""
+    memory_pressure: _builtins.float
+    cpu_busy_s: _builtins.float
+    """Since boot, over all CPUs: time that they worked and time that a hypervisor took."""
+    steal_s: _builtins.float
     @_builtins.property
     def temperatures_c(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
     @_builtins.property
@@ -195,6 +358,22 @@ class Reading(_message.Message):
     def throttle(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the throttle reasons in force, e.g. "under_voltage"."""
 
+    @_builtins.property
+    def frequency_min_hz(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """What the governor may choose from, by policy."""
+
+    @_builtins.property
+    def frequency_max_hz(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
+    @_builtins.property
+    def hardware_max_hz(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """The most that the hardware can, by policy: a lower frequency_max_hz is a cap."""
+
+    @_builtins.property
+    def power_w(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Power now and energy since some moment, by rail; the source is named in front: "ina3221:VDD_IN"."""
+
+    @_builtins.property
+    def energy_j(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
     def __init__(
         self,
         *,
@@ -208,21 +387,42 @@ class Reading(_message.Message):
         memory_available_bytes: _builtins.int | None = ...,
         swap_used_bytes: _builtins.int | None = ...,
         power_mode: _builtins.str | None = ...,
+        frequency_min_hz: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        frequency_max_hz: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        hardware_max_hz: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        boost: _builtins.str | None = ...,
+        memory_pressure: _builtins.float | None = ...,
+        cpu_busy_s: _builtins.float | None = ...,
+        steal_s: _builtins.float | None = ...,
+        power_w: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        energy_j: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_pressure", b"_cpu_pressure", "_load_1m", b"_load_1m", "_memory_available_bytes", b"_memory_available_bytes", "_power_mode", b"_power_mode", "_swap_used_bytes", b"_swap_used_bytes", "cpu_pressure", b"cpu_pressure", "load_1m", b"load_1m", "memory_available_bytes", b"memory_available_bytes", "power_mode", b"power_mode", "swap_used_bytes", b"swap_used_bytes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_boost", b"_boost", "_cpu_busy_s", b"_cpu_busy_s", "_cpu_pressure", b"_cpu_pressure", "_load_1m", b"_load_1m", "_memory_available_bytes", b"_memory_available_bytes", "_memory_pressure", b"_memory_pressure", "_power_mode", b"_power_mode", "_steal_s", b"_steal_s", "_swap_used_bytes", b"_swap_used_bytes", "boost", b"boost", "cpu_busy_s", b"cpu_busy_s", "cpu_pressure", b"cpu_pressure", "load_1m", b"load_1m", "memory_available_bytes", b"memory_available_bytes", "memory_pressure", b"memory_pressure", "power_mode", b"power_mode", "steal_s", b"steal_s", "swap_used_bytes", b"swap_used_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_pressure", b"_cpu_pressure", "_load_1m", b"_load_1m", "_memory_available_bytes", b"_memory_available_bytes", "_power_mode", b"_power_mode", "_swap_used_bytes", b"_swap_used_bytes", "at", b"at", "cpu_pressure", b"cpu_pressure", "frequencies_hz", b"frequencies_hz", "governors", b"governors", "load_1m", b"load_1m", "memory_available_bytes", b"memory_available_bytes", "power_mode", b"power_mode", "swap_used_bytes", b"swap_used_bytes", "temperatures_c", b"temperatures_c", "throttle", b"throttle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_boost", b"_boost", "_cpu_busy_s", b"_cpu_busy_s", "_cpu_pressure", b"_cpu_pressure", "_load_1m", b"_load_1m", "_memory_available_bytes", b"_memory_available_bytes", "_memory_pressure", b"_memory_pressure", "_power_mode", b"_power_mode", "_steal_s", b"_steal_s", "_swap_used_bytes", b"_swap_used_bytes", "at", b"at", "boost", b"boost", "cpu_busy_s", b"cpu_busy_s", "cpu_pressure", b"cpu_pressure", "energy_j", b"energy_j", "frequencies_hz", b"frequencies_hz", "frequency_max_hz", b"frequency_max_hz", "frequency_min_hz", b"frequency_min_hz", "governors", b"governors", "hardware_max_hz", b"hardware_max_hz", "load_1m", b"load_1m", "memory_available_bytes", b"memory_available_bytes", "memory_pressure", b"memory_pressure", "power_mode", b"power_mode", "power_w", b"power_w", "steal_s", b"steal_s", "swap_used_bytes", b"swap_used_bytes", "temperatures_c", b"temperatures_c", "throttle", b"throttle"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__boost: _TypeAlias = _typing.Literal["boost"]  # noqa: Y015
+    _WhichOneofArgType__boost: _TypeAlias = _typing.Literal["_boost", b"_boost"]  # noqa: Y015
+    _WhichOneofReturnType__cpu_busy_s: _TypeAlias = _typing.Literal["cpu_busy_s"]  # noqa: Y015
+    _WhichOneofArgType__cpu_busy_s: _TypeAlias = _typing.Literal["_cpu_busy_s", b"_cpu_busy_s"]  # noqa: Y015
     _WhichOneofReturnType__cpu_pressure: _TypeAlias = _typing.Literal["cpu_pressure"]  # noqa: Y015
     _WhichOneofArgType__cpu_pressure: _TypeAlias = _typing.Literal["_cpu_pressure", b"_cpu_pressure"]  # noqa: Y015
     _WhichOneofReturnType__load_1m: _TypeAlias = _typing.Literal["load_1m"]  # noqa: Y015
     _WhichOneofArgType__load_1m: _TypeAlias = _typing.Literal["_load_1m", b"_load_1m"]  # noqa: Y015
     _WhichOneofReturnType__memory_available_bytes: _TypeAlias = _typing.Literal["memory_available_bytes"]  # noqa: Y015
     _WhichOneofArgType__memory_available_bytes: _TypeAlias = _typing.Literal["_memory_available_bytes", b"_memory_available_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_pressure: _TypeAlias = _typing.Literal["memory_pressure"]  # noqa: Y015
+    _WhichOneofArgType__memory_pressure: _TypeAlias = _typing.Literal["_memory_pressure", b"_memory_pressure"]  # noqa: Y015
     _WhichOneofReturnType__power_mode: _TypeAlias = _typing.Literal["power_mode"]  # noqa: Y015
     _WhichOneofArgType__power_mode: _TypeAlias = _typing.Literal["_power_mode", b"_power_mode"]  # noqa: Y015
+    _WhichOneofReturnType__steal_s: _TypeAlias = _typing.Literal["steal_s"]  # noqa: Y015
+    _WhichOneofArgType__steal_s: _TypeAlias = _typing.Literal["_steal_s", b"_steal_s"]  # noqa: Y015
     _WhichOneofReturnType__swap_used_bytes: _TypeAlias = _typing.Literal["swap_used_bytes"]  # noqa: Y015
     _WhichOneofArgType__swap_used_bytes: _TypeAlias = _typing.Literal["_swap_used_bytes", b"_swap_used_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__boost) -> _WhichOneofReturnType__boost | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_busy_s) -> _WhichOneofReturnType__cpu_busy_s | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_pressure) -> _WhichOneofReturnType__cpu_pressure | None: ...
     @_typing.overload
@@ -230,7 +430,11 @@ class Reading(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_available_bytes) -> _WhichOneofReturnType__memory_available_bytes | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_pressure) -> _WhichOneofReturnType__memory_pressure | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__power_mode) -> _WhichOneofReturnType__power_mode | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__steal_s) -> _WhichOneofReturnType__steal_s | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__swap_used_bytes) -> _WhichOneofReturnType__swap_used_bytes | None: ...
 

@@ -50,6 +50,26 @@ Global___ProviderProbe: _TypeAlias = ProviderProbe  # noqa: Y015
 class Runtime(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class CallCostsSEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: _builtins.int
     FLAVOUR_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
@@ -64,6 +84,8 @@ class Runtime(_message.Message):
     MAX_IR_VERSION_FIELD_NUMBER: _builtins.int
     TYPES_FIELD_NUMBER: _builtins.int
     DOMAINS_FIELD_NUMBER: _builtins.int
+    CALL_FIELD_NUMBER: _builtins.int
+    CALL_COSTS_S_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     flavour: _builtins.str
     version: _builtins.str
@@ -77,6 +99,10 @@ class Runtime(_message.Message):
     max_opset: _builtins.int
     """The newest opset of ai.onnx and the newest IR version that load and run; absent when a probe found no end to them."""
     max_ir_version: _builtins.int
+    call: _builtins.str
+    """The cheapest call of a session that works on this version (raw_binding, binding or run), and the median time of one
+    inference of the null model by each that was tried.
+    """
     @_builtins.property
     def listed_providers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """As compiled in, in onnxruntime's own order."""
@@ -89,6 +115,8 @@ class Runtime(_message.Message):
 
     @_builtins.property
     def domains(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def call_costs_s(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
     def __init__(
         self,
         *,
@@ -106,10 +134,12 @@ class Runtime(_message.Message):
         max_ir_version: _builtins.int | None = ...,
         types: _abc.Iterable[_builtins.str] | None = ...,
         domains: _abc.Iterable[_builtins.str] | None = ...,
+        call: _builtins.str = ...,
+        call_costs_s: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s", "_max_ir_version", b"_max_ir_version", "_max_opset", b"_max_opset", "harness_floor_s", b"harness_floor_s", "max_ir_version", b"max_ir_version", "max_opset", b"max_opset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s", "_max_ir_version", b"_max_ir_version", "_max_opset", b"_max_opset", "build_info", b"build_info", "domains", b"domains", "fault", b"fault", "flavour", b"flavour", "harness_floor_s", b"harness_floor_s", "id", b"id", "listed_providers", b"listed_providers", "max_ir_version", b"max_ir_version", "max_opset", b"max_opset", "numpy_version", b"numpy_version", "providers", b"providers", "python_version", b"python_version", "types", b"types", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s", "_max_ir_version", b"_max_ir_version", "_max_opset", b"_max_opset", "build_info", b"build_info", "call", b"call", "call_costs_s", b"call_costs_s", "domains", b"domains", "fault", b"fault", "flavour", b"flavour", "harness_floor_s", b"harness_floor_s", "id", b"id", "listed_providers", b"listed_providers", "max_ir_version", b"max_ir_version", "max_opset", b"max_opset", "numpy_version", b"numpy_version", "providers", b"providers", "python_version", b"python_version", "types", b"types", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__harness_floor_s: _TypeAlias = _typing.Literal["harness_floor_s"]  # noqa: Y015
     _WhichOneofArgType__harness_floor_s: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s"]  # noqa: Y015

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from edgesweep_proto.v1 import blob_pb2 as _blob_pb2
 from edgesweep_proto.v1 import device_pb2 as _device_pb2
+from edgesweep_proto.v1 import evidence_pb2 as _evidence_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -214,6 +215,17 @@ class Protocol(_message.Message):
     MAX_INFERENCES_FIELD_NUMBER: _builtins.int
     MAX_DURATION_S_FIELD_NUMBER: _builtins.int
     IO_MODE_FIELD_NUMBER: _builtins.int
+    WARMUP_MAX_S_FIELD_NUMBER: _builtins.int
+    TARGET_HALF_WIDTH_FIELD_NUMBER: _builtins.int
+    SCENARIO_FIELD_NUMBER: _builtins.int
+    PERIOD_S_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
+    PAGE_CACHE_FIELD_NUMBER: _builtins.int
+    PROVIDER_CACHE_FIELD_NUMBER: _builtins.int
+    PIN_THREADS_FIELD_NUMBER: _builtins.int
+    IDLE_WAIT_S_FIELD_NUMBER: _builtins.int
+    THERMAL_WAIT_S_FIELD_NUMBER: _builtins.int
+    FIX_CLOCKS_FIELD_NUMBER: _builtins.int
     warmup_min_runs: _builtins.int
     warmup_min_s: _builtins.float
     min_inferences: _builtins.int
@@ -222,6 +234,28 @@ class Protocol(_message.Message):
     max_duration_s: _builtins.float
     io_mode: _builtins.str
     """bound (I/O binding) or host (numpy in and out)."""
+    warmup_max_s: _builtins.float
+    """The warm-up goes on until the times are steady, for at most so long; 0: it ends at its floors."""
+    target_half_width: _builtins.float
+    """Beyond its floors it goes on until the 95 % interval of the median is this narrow (half its width over the
+    median); 0: it ends at its floors.
+    """
+    scenario: _builtins.str
+    """closed (back to back), paced (one inference every period_s) or sustained (for min_duration_s, whatever the interval)."""
+    period_s: _builtins.float
+    concurrency: _builtins.int
+    """Threads that call the session at the same time; 0 is one."""
+    page_cache: _builtins.str
+    """warm or cold: whether the files of model and runtime are in the page cache when they are loaded."""
+    provider_cache: _builtins.str
+    """asis, empty or primed: what the provider's own cache of compiled models holds."""
+    pin_threads: _builtins.bool
+    """Whether threads are held to one cluster of equal cores, each on a core of its own."""
+    idle_wait_s: _builtins.float
+    """Longest wait for an idle and for a cool device; 0: it is only recorded whether it is."""
+    thermal_wait_s: _builtins.float
+    fix_clocks: _builtins.bool
+    """Whether clocks are to be fixed for the trial, where the agent may; they are always put back."""
     def __init__(
         self,
         *,
@@ -232,10 +266,21 @@ class Protocol(_message.Message):
         max_inferences: _builtins.int = ...,
         max_duration_s: _builtins.float = ...,
         io_mode: _builtins.str = ...,
+        warmup_max_s: _builtins.float = ...,
+        target_half_width: _builtins.float = ...,
+        scenario: _builtins.str = ...,
+        period_s: _builtins.float = ...,
+        concurrency: _builtins.int = ...,
+        page_cache: _builtins.str = ...,
+        provider_cache: _builtins.str = ...,
+        pin_threads: _builtins.bool = ...,
+        idle_wait_s: _builtins.float = ...,
+        thermal_wait_s: _builtins.float = ...,
+        fix_clocks: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["io_mode", b"io_mode", "max_duration_s", b"max_duration_s", "max_inferences", b"max_inferences", "min_duration_s", b"min_duration_s", "min_inferences", b"min_inferences", "warmup_min_runs", b"warmup_min_runs", "warmup_min_s", b"warmup_min_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency", b"concurrency", "fix_clocks", b"fix_clocks", "idle_wait_s", b"idle_wait_s", "io_mode", b"io_mode", "max_duration_s", b"max_duration_s", "max_inferences", b"max_inferences", "min_duration_s", b"min_duration_s", "min_inferences", b"min_inferences", "page_cache", b"page_cache", "period_s", b"period_s", "pin_threads", b"pin_threads", "provider_cache", b"provider_cache", "scenario", b"scenario", "target_half_width", b"target_half_width", "thermal_wait_s", b"thermal_wait_s", "warmup_max_s", b"warmup_max_s", "warmup_min_runs", b"warmup_min_runs", "warmup_min_s", b"warmup_min_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -373,23 +418,37 @@ class MemoryPhase(_message.Message):
     PHASE_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
+    PSS_BYTES_FIELD_NUMBER: _builtins.int
+    PRIVATE_BYTES_FIELD_NUMBER: _builtins.int
     phase: _builtins.str
     """session_peak, first_run_peak, steady_peak or retained."""
     size_bytes: _builtins.int
     """Above the loaded worker before the session."""
     method: _builtins.str
+    pss_bytes: _builtins.int
+    """At the end of the phase, above the same: shared pages by share, and pages of this process alone."""
+    private_bytes: _builtins.int
     def __init__(
         self,
         *,
         phase: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
         method: _builtins.str = ...,
+        pss_bytes: _builtins.int | None = ...,
+        private_bytes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_private_bytes", b"_private_bytes", "_pss_bytes", b"_pss_bytes", "private_bytes", b"private_bytes", "pss_bytes", b"pss_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["method", b"method", "phase", b"phase", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_private_bytes", b"_private_bytes", "_pss_bytes", b"_pss_bytes", "method", b"method", "phase", b"phase", "private_bytes", b"private_bytes", "pss_bytes", b"pss_bytes", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__private_bytes: _TypeAlias = _typing.Literal["private_bytes"]  # noqa: Y015
+    _WhichOneofArgType__private_bytes: _TypeAlias = _typing.Literal["_private_bytes", b"_private_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__pss_bytes: _TypeAlias = _typing.Literal["pss_bytes"]  # noqa: Y015
+    _WhichOneofArgType__pss_bytes: _TypeAlias = _typing.Literal["_pss_bytes", b"_pss_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__private_bytes) -> _WhichOneofReturnType__private_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pss_bytes) -> _WhichOneofReturnType__pss_bytes | None: ...
 
 Global___MemoryPhase: _TypeAlias = MemoryPhase  # noqa: Y015
 
@@ -401,10 +460,21 @@ class ColdStart(_message.Message):
     SESSION_S_FIELD_NUMBER: _builtins.int
     FIRST_RUN_S_FIELD_NUMBER: _builtins.int
     SECOND_RUN_S_FIELD_NUMBER: _builtins.int
+    PROVIDER_LOAD_S_FIELD_NUMBER: _builtins.int
+    PAGE_CACHE_FIELD_NUMBER: _builtins.int
+    RESIDENT_SHARE_FIELD_NUMBER: _builtins.int
+    PROVIDER_CACHE_FIELD_NUMBER: _builtins.int
     import_s: _builtins.float
     session_s: _builtins.float
     first_run_s: _builtins.float
     second_run_s: _builtins.float
+    provider_load_s: _builtins.float
+    """Loading a provider's own libraries, where that happens apart from the session."""
+    page_cache: _builtins.str
+    """warm or cold, as it was found and not as it was asked for, and the share (0 to 1) of the files that was in memory."""
+    resident_share: _builtins.float
+    provider_cache: _builtins.str
+    """none (the provider has no cache), asis, empty or primed."""
     def __init__(
         self,
         *,
@@ -412,12 +482,23 @@ class ColdStart(_message.Message):
         session_s: _builtins.float = ...,
         first_run_s: _builtins.float = ...,
         second_run_s: _builtins.float = ...,
+        provider_load_s: _builtins.float | None = ...,
+        page_cache: _builtins.str = ...,
+        resident_share: _builtins.float | None = ...,
+        provider_cache: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_provider_load_s", b"_provider_load_s", "_resident_share", b"_resident_share", "provider_load_s", b"provider_load_s", "resident_share", b"resident_share"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_run_s", b"first_run_s", "import_s", b"import_s", "second_run_s", b"second_run_s", "session_s", b"session_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_provider_load_s", b"_provider_load_s", "_resident_share", b"_resident_share", "first_run_s", b"first_run_s", "import_s", b"import_s", "page_cache", b"page_cache", "provider_cache", b"provider_cache", "provider_load_s", b"provider_load_s", "resident_share", b"resident_share", "second_run_s", b"second_run_s", "session_s", b"session_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__provider_load_s: _TypeAlias = _typing.Literal["provider_load_s"]  # noqa: Y015
+    _WhichOneofArgType__provider_load_s: _TypeAlias = _typing.Literal["_provider_load_s", b"_provider_load_s"]  # noqa: Y015
+    _WhichOneofReturnType__resident_share: _TypeAlias = _typing.Literal["resident_share"]  # noqa: Y015
+    _WhichOneofArgType__resident_share: _TypeAlias = _typing.Literal["_resident_share", b"_resident_share"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__provider_load_s) -> _WhichOneofReturnType__provider_load_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__resident_share) -> _WhichOneofReturnType__resident_share | None: ...
 
 Global___ColdStart: _TypeAlias = ColdStart  # noqa: Y015
 
@@ -515,10 +596,15 @@ class SessionFacts(_message.Message):
     INTRA_OP_THREADS_FIELD_NUMBER: _builtins.int
     GRAPH_OPTIMIZATION_FIELD_NUMBER: _builtins.int
     IO_MODE_FIELD_NUMBER: _builtins.int
+    CALL_FIELD_NUMBER: _builtins.int
+    CALL_COST_S_FIELD_NUMBER: _builtins.int
     runtime_version: _builtins.str
     intra_op_threads: _builtins.int
     graph_optimization: _builtins.str
     io_mode: _builtins.str
+    call: _builtins.str
+    """How each inference is called: raw_binding, binding or run; and what that costs above the cheapest call known."""
+    call_cost_s: _builtins.float
     @_builtins.property
     def providers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -529,12 +615,16 @@ class SessionFacts(_message.Message):
         intra_op_threads: _builtins.int = ...,
         graph_optimization: _builtins.str = ...,
         io_mode: _builtins.str = ...,
+        call: _builtins.str = ...,
+        call_cost_s: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_call_cost_s", b"_call_cost_s", "call_cost_s", b"call_cost_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["graph_optimization", b"graph_optimization", "intra_op_threads", b"intra_op_threads", "io_mode", b"io_mode", "providers", b"providers", "runtime_version", b"runtime_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_call_cost_s", b"_call_cost_s", "call", b"call", "call_cost_s", b"call_cost_s", "graph_optimization", b"graph_optimization", "intra_op_threads", b"intra_op_threads", "io_mode", b"io_mode", "providers", b"providers", "runtime_version", b"runtime_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__call_cost_s: _TypeAlias = _typing.Literal["call_cost_s"]  # noqa: Y015
+    _WhichOneofArgType__call_cost_s: _TypeAlias = _typing.Literal["_call_cost_s", b"_call_cost_s"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__call_cost_s) -> _WhichOneofReturnType__call_cost_s | None: ...
 
 Global___SessionFacts: _TypeAlias = SessionFacts  # noqa: Y015
 
@@ -549,11 +639,26 @@ class Accounting(_message.Message):
     RUNQUEUE_WAIT_S_FIELD_NUMBER: _builtins.int
     INVOLUNTARY_SWITCHES_FIELD_NUMBER: _builtins.int
     MAJOR_FAULTS_FIELD_NUMBER: _builtins.int
+    VOLUNTARY_SWITCHES_FIELD_NUMBER: _builtins.int
+    MINOR_FAULTS_FIELD_NUMBER: _builtins.int
+    FOREIGN_CPU_S_FIELD_NUMBER: _builtins.int
+    STEAL_S_FIELD_NUMBER: _builtins.int
+    PRESSURE_S_FIELD_NUMBER: _builtins.int
+    SWAPPED_IN_PAGES_FIELD_NUMBER: _builtins.int
     wall_s: _builtins.float
     cpu_s: _builtins.float
     runqueue_wait_s: _builtins.float
     involuntary_switches: _builtins.int
     major_faults: _builtins.int
+    voluntary_switches: _builtins.int
+    minor_faults: _builtins.int
+    foreign_cpu_s: _builtins.float
+    """Of the whole machine meanwhile: CPU time of everything else, time that a hypervisor took, time in which some task
+    waited for a CPU, pages that came back from swap.
+    """
+    steal_s: _builtins.float
+    pressure_s: _builtins.float
+    swapped_in_pages: _builtins.int
     def __init__(
         self,
         *,
@@ -562,14 +667,37 @@ class Accounting(_message.Message):
         runqueue_wait_s: _builtins.float | None = ...,
         involuntary_switches: _builtins.int = ...,
         major_faults: _builtins.int = ...,
+        voluntary_switches: _builtins.int = ...,
+        minor_faults: _builtins.int = ...,
+        foreign_cpu_s: _builtins.float | None = ...,
+        steal_s: _builtins.float | None = ...,
+        pressure_s: _builtins.float | None = ...,
+        swapped_in_pages: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_runqueue_wait_s", b"_runqueue_wait_s", "runqueue_wait_s", b"runqueue_wait_s"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_foreign_cpu_s", b"_foreign_cpu_s", "_pressure_s", b"_pressure_s", "_runqueue_wait_s", b"_runqueue_wait_s", "_steal_s", b"_steal_s", "_swapped_in_pages", b"_swapped_in_pages", "foreign_cpu_s", b"foreign_cpu_s", "pressure_s", b"pressure_s", "runqueue_wait_s", b"runqueue_wait_s", "steal_s", b"steal_s", "swapped_in_pages", b"swapped_in_pages"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_runqueue_wait_s", b"_runqueue_wait_s", "cpu_s", b"cpu_s", "involuntary_switches", b"involuntary_switches", "major_faults", b"major_faults", "runqueue_wait_s", b"runqueue_wait_s", "wall_s", b"wall_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_foreign_cpu_s", b"_foreign_cpu_s", "_pressure_s", b"_pressure_s", "_runqueue_wait_s", b"_runqueue_wait_s", "_steal_s", b"_steal_s", "_swapped_in_pages", b"_swapped_in_pages", "cpu_s", b"cpu_s", "foreign_cpu_s", b"foreign_cpu_s", "involuntary_switches", b"involuntary_switches", "major_faults", b"major_faults", "minor_faults", b"minor_faults", "pressure_s", b"pressure_s", "runqueue_wait_s", b"runqueue_wait_s", "steal_s", b"steal_s", "swapped_in_pages", b"swapped_in_pages", "voluntary_switches", b"voluntary_switches", "wall_s", b"wall_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__foreign_cpu_s: _TypeAlias = _typing.Literal["foreign_cpu_s"]  # noqa: Y015
+    _WhichOneofArgType__foreign_cpu_s: _TypeAlias = _typing.Literal["_foreign_cpu_s", b"_foreign_cpu_s"]  # noqa: Y015
+    _WhichOneofReturnType__pressure_s: _TypeAlias = _typing.Literal["pressure_s"]  # noqa: Y015
+    _WhichOneofArgType__pressure_s: _TypeAlias = _typing.Literal["_pressure_s", b"_pressure_s"]  # noqa: Y015
     _WhichOneofReturnType__runqueue_wait_s: _TypeAlias = _typing.Literal["runqueue_wait_s"]  # noqa: Y015
     _WhichOneofArgType__runqueue_wait_s: _TypeAlias = _typing.Literal["_runqueue_wait_s", b"_runqueue_wait_s"]  # noqa: Y015
+    _WhichOneofReturnType__steal_s: _TypeAlias = _typing.Literal["steal_s"]  # noqa: Y015
+    _WhichOneofArgType__steal_s: _TypeAlias = _typing.Literal["_steal_s", b"_steal_s"]  # noqa: Y015
+    _WhichOneofReturnType__swapped_in_pages: _TypeAlias = _typing.Literal["swapped_in_pages"]  # noqa: Y015
+    _WhichOneofArgType__swapped_in_pages: _TypeAlias = _typing.Literal["_swapped_in_pages", b"_swapped_in_pages"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__foreign_cpu_s) -> _WhichOneofReturnType__foreign_cpu_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pressure_s) -> _WhichOneofReturnType__pressure_s | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__runqueue_wait_s) -> _WhichOneofReturnType__runqueue_wait_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__steal_s) -> _WhichOneofReturnType__steal_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__swapped_in_pages) -> _WhichOneofReturnType__swapped_in_pages | None: ...
 
 Global___Accounting: _TypeAlias = Accounting  # noqa: Y015
 
@@ -584,11 +712,24 @@ class Samples(_message.Message):
     MEASURED_COUNT_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
     STOP_REASON_FIELD_NUMBER: _builtins.int
+    WARMUP_STOP_REASON_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
+    WALL_S_FIELD_NUMBER: _builtins.int
     warmup_count: _builtins.int
     measured_count: _builtins.int
     batch: _builtins.int
     """Inferences timed together as one sample."""
     stop_reason: _builtins.str
+    """floors_met, interval_met, max_inferences or max_duration."""
+    warmup_stop_reason: _builtins.str
+    """steady, floors_met or max_duration."""
+    late: _builtins.int
+    """Of a paced trial: inferences that began late because the one before had not ended."""
+    concurrency: _builtins.int
+    """Threads that called at the same time; the samples stand in the order in which they ended."""
+    wall_s: _builtins.float
+    """From the first call to the last answer."""
     @_builtins.property
     def blob(self) -> _blob_pb2.Blob: ...
     def __init__(
@@ -599,10 +740,14 @@ class Samples(_message.Message):
         measured_count: _builtins.int = ...,
         batch: _builtins.int = ...,
         stop_reason: _builtins.str = ...,
+        warmup_stop_reason: _builtins.str = ...,
+        late: _builtins.int = ...,
+        concurrency: _builtins.int = ...,
+        wall_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "blob", b"blob", "measured_count", b"measured_count", "stop_reason", b"stop_reason", "warmup_count", b"warmup_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "blob", b"blob", "concurrency", b"concurrency", "late", b"late", "measured_count", b"measured_count", "stop_reason", b"stop_reason", "wall_s", b"wall_s", "warmup_count", b"warmup_count", "warmup_stop_reason", b"warmup_stop_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -633,6 +778,12 @@ class TrialResult(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    HARNESS_FLOOR_S_FIELD_NUMBER: _builtins.int
+    THREADS_FIELD_NUMBER: _builtins.int
+    GATES_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
+    ENERGY_FIELD_NUMBER: _builtins.int
+    ARENA_FIELD_NUMBER: _builtins.int
     trial_id: _builtins.str
     outcome: Global___TrialOutcome.ValueType
     stage: Global___Stage.ValueType
@@ -647,6 +798,8 @@ class TrialResult(_message.Message):
     started: _builtins.float
     finished: _builtins.float
     boot_id: _builtins.str
+    harness_floor_s: _builtins.float
+    """The null model's median on this runtime, measured when the agent started."""
     @_builtins.property
     def session(self) -> Global___SessionFacts: ...
     @_builtins.property
@@ -667,6 +820,16 @@ class TrialResult(_message.Message):
     def after(self) -> _device_pb2.Reading: ...
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def threads(self) -> _evidence_pb2.ThreadFacts: ...
+    @_builtins.property
+    def gates(self) -> _containers.RepeatedCompositeFieldContainer[_evidence_pb2.Gate]: ...
+    @_builtins.property
+    def trace(self) -> _evidence_pb2.DeviceTrace: ...
+    @_builtins.property
+    def energy(self) -> _evidence_pb2.Energy: ...
+    @_builtins.property
+    def arena(self) -> _evidence_pb2.ArenaMemory: ...
     def __init__(
         self,
         *,
@@ -691,17 +854,27 @@ class TrialResult(_message.Message):
         before: _device_pb2.Reading | None = ...,
         after: _device_pb2.Reading | None = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        harness_floor_s: _builtins.float | None = ...,
+        threads: _evidence_pb2.ThreadFacts | None = ...,
+        gates: _abc.Iterable[_evidence_pb2.Gate] | None = ...,
+        trace: _evidence_pb2.DeviceTrace | None = ...,
+        energy: _evidence_pb2.Energy | None = ...,
+        arena: _evidence_pb2.ArenaMemory | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "accounting", b"accounting", "after", b"after", "before", b"before", "cold_start", b"cold_start", "exit_code", b"exit_code", "numerics", b"numerics", "placement", b"placement", "samples", b"samples", "session", b"session", "signal", b"signal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_harness_floor_s", b"_harness_floor_s", "_signal", b"_signal", "accounting", b"accounting", "after", b"after", "arena", b"arena", "before", b"before", "cold_start", b"cold_start", "energy", b"energy", "exit_code", b"exit_code", "harness_floor_s", b"harness_floor_s", "numerics", b"numerics", "placement", b"placement", "samples", b"samples", "session", b"session", "signal", b"signal", "threads", b"threads", "trace", b"trace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "accounting", b"accounting", "after", b"after", "before", b"before", "boot_id", b"boot_id", "cause", b"cause", "cold_start", b"cold_start", "evidence", b"evidence", "exit_code", b"exit_code", "finished", b"finished", "memory", b"memory", "message", b"message", "numerics", b"numerics", "outcome", b"outcome", "placement", b"placement", "samples", b"samples", "session", b"session", "signal", b"signal", "stage", b"stage", "started", b"started", "tags", b"tags", "trial_id", b"trial_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_harness_floor_s", b"_harness_floor_s", "_signal", b"_signal", "accounting", b"accounting", "after", b"after", "arena", b"arena", "before", b"before", "boot_id", b"boot_id", "cause", b"cause", "cold_start", b"cold_start", "energy", b"energy", "evidence", b"evidence", "exit_code", b"exit_code", "finished", b"finished", "gates", b"gates", "harness_floor_s", b"harness_floor_s", "memory", b"memory", "message", b"message", "numerics", b"numerics", "outcome", b"outcome", "placement", b"placement", "samples", b"samples", "session", b"session", "signal", b"signal", "stage", b"stage", "started", b"started", "tags", b"tags", "threads", b"threads", "trace", b"trace", "trial_id", b"trial_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
+    _WhichOneofReturnType__harness_floor_s: _TypeAlias = _typing.Literal["harness_floor_s"]  # noqa: Y015
+    _WhichOneofArgType__harness_floor_s: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s"]  # noqa: Y015
     _WhichOneofReturnType__signal: _TypeAlias = _typing.Literal["signal"]  # noqa: Y015
     _WhichOneofArgType__signal: _TypeAlias = _typing.Literal["_signal", b"_signal"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__harness_floor_s) -> _WhichOneofReturnType__harness_floor_s | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__signal) -> _WhichOneofReturnType__signal | None: ...
 
