@@ -53,10 +53,12 @@ def _do(text: str, pipe: EventPipe) -> None:
         kind = job["kind"]
         scratch_dir = job["scratch_dir"] if kind == "probe" else ""
         trial = trial_job(job) if kind == "trial" else None
+        memory_limit = job.get("memory_limit_bytes")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         words = f"{type(error).__name__}: {error}"
         pipe.end_trial("failed", cause="worker_protocol", message="the job cannot be read", evidence=words)
         return
+    process.yield_memory(memory_limit)
     if kind == "probe":
         from edgesweep_worker.probe import probe_runtime
 

@@ -174,7 +174,7 @@ class Bench:
             "protocol": dict(QUICK),
         }
         for key, value in parts.items():
-            job[key] = dict(job[key], **value)
+            job[key] = dict(job[key], **value) if isinstance(value, dict) else value
         return job
 
     def good_job(self, **parts):
