@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
-import onnx
 import pytest
 from onnx import TensorProto, helper
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("onnxruntime")
 
+SCORE = Path("/proc/self/oom_score_adj")
 MIB = 1024 * 1024
 #: What each round of the loop adds.
 STEP = 16 * MIB // 4
@@ -40,7 +41,7 @@ def endless_growth(bench):
         helper.make_node("Loop", ["", "always", "x"], ["all"], body=body),
         helper.make_node("Size", ["all"], ["y"]),
     ]
-    always = onnx.numpy_helper.from_array(np.array(True), "always")
+    always = helper.make_tensor("always", TensorProto.BOOL, [], [1])
     return bench.save("endless", nodes, {"x": [STEP]}, {"y": (TensorProto.INT64, [])}, [always])
 
 
@@ -58,13 +59,12 @@ def test_a_limit_that_a_model_keeps_within_changes_nothing(workshop, bench):
     assert ended.verdict == ("pass", "placement", "")
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/oom_score_adj"), reason="this kernel has no oom_score_adj")
+@pytest.mark.skipif(not SCORE.exists(), reason="this kernel has no oom_score_adj")
 def test_the_worker_is_the_first_that_the_kernel_kills(workshop, bench):
     started = workshop.start(bench.good_job(protocol=ENDLESS))
     try:
         started.read_until_stage("measure")
-        with open("/proc/{}/oom_score_adj".format(started.process.pid)) as file:
-            assert file.read().strip() == "1000"
+        assert (SCORE.parent.parent / str(started.process.pid) / SCORE.name).read_text().strip() == "1000"
     finally:
         os.kill(started.process.pid, signal.SIGKILL)
         started.finish()
