@@ -84,7 +84,15 @@ class Agent:
         self.quiet = Quiet(on_rest=trim_heap)
         self.events = EventRing(self.journal.life, self.quiet)
         self.runtimes = RuntimeBook(settings.runtimes, state_dir, run_py, self.quiet)
-        run_trial = TrialRun(self.journal, self.blobs, self.runtimes, self.quiet, run_py, sysroot=settings.sysroot)
+        run_trial = TrialRun(
+            self.journal,
+            self.blobs,
+            self.runtimes,
+            self.quiet,
+            run_py,
+            sysroot=settings.sysroot,
+            max_worker_bytes=settings.max_worker_bytes,
+        )
         self.supervisor = Supervisor(
             self.journal, self.leases, self.blobs, self.events, self.quiet, run_trial, boot=boot_id
         )

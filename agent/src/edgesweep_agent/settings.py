@@ -19,7 +19,10 @@ _MAX_PORT = 65535
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How this agent is to run. `tls_dir` is None exactly where TLS is off."""
+    """How this agent is to run. `tls_dir` is None exactly where TLS is off.
+
+    `max_worker_bytes` is the most private memory that a worker may take; None leaves it to the kernel.
+    """
 
     host: str
     port: int
@@ -29,6 +32,7 @@ class Settings:
     runtimes: tuple[Interpreter, ...]
     max_blob_bytes: int
     sysroot: Path = Path("/")
+    max_worker_bytes: int | None = None
 
     @property
     def address(self) -> str:
@@ -62,6 +66,7 @@ def parse_arguments(arguments: Sequence[str]) -> Settings:
         runtimes=tuple(_interpreter(serve, text) for text in told.runtime),
         max_blob_bytes=told.max_blob_bytes,
         sysroot=told.sysroot,
+        max_worker_bytes=told.max_worker_bytes,
     )
 
 
@@ -90,8 +95,18 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--max-blob-bytes", type=int, default=DEFAULT_MAX_BLOB_BYTES, metavar="N", help="largest file that is taken"
     )
+    serve.add_argument(
+        "--max-worker-bytes", type=_size, metavar="N",
+        help="most memory that the process of one trial may take (default: what the kernel lets it)",
+    )  # fmt: skip
     serve.add_argument("--sysroot", type=Path, default=Path("/"), help=argparse.SUPPRESS)
     return parser
+
+
+def _size(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"a size is a number of bytes above 0, not {text!r}")
+    return int(text)
 
 
 def _host_and_port(parser: argparse.ArgumentParser, text: str) -> tuple[str, int]:

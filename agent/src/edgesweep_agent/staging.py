@@ -57,8 +57,13 @@ def stage(trial: Trial, blobs: BlobStore, folder: Path) -> Path:
     return model
 
 
-def job(trial: Trial, model: Path, blobs: BlobStore, samples_path: Path) -> dict[str, Any]:
-    """What the worker is told: paths instead of digests, the rest as the trial says it."""
+def job(
+    trial: Trial, model: Path, blobs: BlobStore, samples_path: Path, max_bytes: int | None = None
+) -> dict[str, Any]:
+    """What the worker is told: paths instead of digests, the rest as the trial says it.
+
+    `max_bytes` is the most private memory that it may take.
+    """
     return {
         "kind": "trial",
         "model_path": str(model),
@@ -69,6 +74,7 @@ def job(trial: Trial, model: Path, blobs: BlobStore, samples_path: Path) -> dict
         "session": to_json(trial.session),
         "protocol": to_json(trial.protocol),
         "samples_path": str(samples_path),
+        "memory_limit_bytes": max_bytes,
     }
 
 

@@ -43,7 +43,9 @@ class TrialRun:
         run_py: Path,
         *,
         sysroot: Path = Path("/"),
+        max_worker_bytes: int | None = None,
     ) -> None:
+        self._max_worker_bytes = max_worker_bytes
         self._journal = journal
         self._blobs = blobs
         self._runtimes = runtimes
@@ -120,7 +122,7 @@ class TrialRun:
         try:
             ending = await run_worker(
                 [python, "-I", str(self._run_py)],
-                job(trial, model, self._blobs, samples_path),
+                job(trial, model, self._blobs, samples_path, self._max_worker_bytes),
                 folder=work,
                 stderr_path=entry.folder / "stderr.txt",
                 deadline_s=deadline_s,

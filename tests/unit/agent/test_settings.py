@@ -41,6 +41,8 @@ def test_a_plain_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         (["--listen", "localhost:1", "--insecure", "--tls-dir", "x"], "not allowed with"),
         (["--listen", "localhost:1", "--insecure", "--runtime", "/no/python"], "is no program that can be run"),
         (["--listen", "localhost:1", "--insecure", "--max-blob-bytes", "many"], "invalid int"),
+        (["--listen", "localhost:1", "--insecure", "--max-worker-bytes", "0"], "a size is a number of bytes above 0"),
+        (["--listen", "localhost:1", "--insecure", "--max-worker-bytes", "2GB"], "bytes above 0, not '2GB'"),
     ],
 )
 def test_what_is_wrong_ends_with_status_2(
