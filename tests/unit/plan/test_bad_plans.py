@@ -308,6 +308,70 @@ def test_a_model_that_is_not_right(read: Read, models: str, message: str) -> Non
             "session: {graph_optimization: [bsic]}",
             "plan.yaml:3:32: session.graph_optimization[0]: unknown word 'bsic', did you mean 'basic'?",
         ),
+        (
+            "session: {scenario: paced}",
+            "plan.yaml:3:21: session.scenario: paced needs its period in seconds, such as paced=0.1",
+        ),
+        (
+            "session: {scenario: [closed, pased=1]}",
+            "plan.yaml:3:30: session.scenario[1]: unknown scenario 'pased=1', did you mean 'paced'?",
+        ),
+        (
+            "session: {scenario: sustained=30}",
+            (
+                "plan.yaml:3:21: session.scenario: a sustained trial lasts 60 s at least, not 30; "
+                "its minutes are compared"
+            ),
+        ),
+        (
+            "session: {scenario: paced=-1}",
+            "plan.yaml:3:21: session.scenario: '-1' is no number of seconds; write paced=0.1",
+        ),
+        (
+            "session: {scenario: closed=1}",
+            ("plan.yaml:3:21: session.scenario: the closed loop goes back to back and takes no seconds; write closed"),
+        ),
+        (
+            "session: {scenario: 0.1}",
+            (
+                "plan.yaml:3:21: session.scenario: a scenario is closed, paced=SECONDS or sustained=SECONDS, "
+                "not the number 0.1"
+            ),
+        ),
+        ("session: {concurrency: 0}", "plan.yaml:3:24: session.concurrency: expected at least 1, found 0"),
+        (
+            "session: {concurrency: [1, 4], scenario: paced=0.1}",
+            (
+                "plan.yaml:3:24: session.concurrency: concurrency above 1 belongs to the closed loop, not to paced=0.1; "
+                "put the two into plans of their own"
+            ),
+        ),
+        (
+            "session: {page_cache: [cool]}",
+            "plan.yaml:3:24: session.page_cache[0]: unknown word 'cool', did you mean 'cold'?",
+        ),
+        (
+            "session: {pin_threads: 1}",
+            "plan.yaml:3:24: session.pin_threads: expected true or false, found the number 1",
+        ),
+        (
+            "measure: {scenario: closed}",
+            "plan.yaml:3:11: unknown key 'scenario' in measure; it belongs under session",
+        ),
+        (
+            "measure: {warmup_max_s: 0.2}",
+            (
+                "plan.yaml:3:25: measure.warmup_max_s: warmup_min_s (0.5) is above warmup_max_s (0.2) with the preset "
+                "quick; set both"
+            ),
+        ),
+        (
+            "measure: {target_half_width: 5}",
+            (
+                "plan.yaml:3:30: measure.target_half_width: target_half_width is a share of the median from 0.0001 to 0.5, "
+                "such as 0.005, or 0 for no target, not 5"
+            ),
+        ),
         ("measure: {preset: smok}", "plan.yaml:3:19: measure.preset: unknown word 'smok', did you mean 'smoke'?"),
         ("measure: {trials: 1.5}", "plan.yaml:3:19: measure.trials: expected a whole number, found the number 1.5"),
         ("measure: {trials: 5000}", "plan.yaml:3:19: measure.trials: expected at most 1000, found 5000"),

@@ -62,6 +62,10 @@ plans = st.fixed_dictionaries(
                 "threads": some_of(1, 2, 4),
                 "graph_optimization": some_of("all", "basic"),
                 "io_mode": some_of("host"),
+                "scenario": some_of("closed", "paced=0.1", "sustained", "sustained=90"),
+                "page_cache": some_of("warm", "cold"),
+                "provider_cache": some_of("asis", "empty", "primed"),
+                "pin_threads": st.sampled_from([[True], [False], [True, False]]),
             },
         ),
         "exclude": st.lists(troubles, max_size=2),
@@ -124,7 +128,7 @@ def test_planned_and_unplanned_make_up_the_full_product(
     plan, devices, found = made
     asked = sum(len(chains) for device in devices for _, chains in runtimes_of(plan, device))
     session = plan.session
-    sessions = len(session.threads) * len(session.graph_optimization) * len(session.io_mode)
+    sessions = prod(len(getattr(session, axis)) for axis in type(session).model_fields)
     assert len(found.cells) + sum(found.unplanned.values()) == variants_of(plan) * asked * len(plan.shapes) * sessions
 
 

@@ -4,8 +4,9 @@ from dataclasses import fields
 
 import pytest
 from edgesweep.plan.cell import Session
-from edgesweep.plan.preset import DEADLINE_STAGES, PRESETS, PROTOCOL_FIELDS, preset_of
-from edgesweep.plan.schema import MeasureSection
+from edgesweep.plan.measuring import MeasureSection
+from edgesweep.plan.preset import DEADLINE_STAGES, NO_LIMIT, PRESETS, PROTOCOL_FIELDS, SESSION_FIELDS, preset_of
+from edgesweep.plan.scenario import read_scenario
 from edgesweep_proto.trial import Protocol
 
 
@@ -19,13 +20,18 @@ def test_the_full_presets_stop_by_the_measurement_protocol(name: str) -> None:
     protocol = preset_of(MeasureSection.model_validate({"preset": name})).protocol
     assert (protocol.min_inferences, protocol.min_duration_s) == (100, 2.0)
     assert (protocol.max_inferences, protocol.max_duration_s) == (10_000, 20.0)
-    assert (protocol.warmup_min_runs, protocol.warmup_min_s) == (3, 0.5)
+    assert (protocol.warmup_min_runs, protocol.warmup_min_s, protocol.warmup_max_s) == (3, 0.5, 15.0)
+    assert protocol.target_half_width == 0.005
+    assert (protocol.idle_wait_s, protocol.thermal_wait_s) == (60.0, 60.0 if name == "quick" else 300.0)
+    assert protocol.pin_threads
+    assert not protocol.fix_clocks
 
 
 def test_smoke_is_over_in_two_seconds() -> None:
     protocol = preset_of(MeasureSection(preset="smoke")).protocol
     assert (protocol.min_inferences, protocol.min_duration_s, protocol.max_duration_s) == (100, 1.0, 2.0)
-    assert protocol.warmup_min_s == 0.1
+    assert (protocol.warmup_min_s, protocol.warmup_max_s, protocol.target_half_width) == (0.1, 0.0, 0.0)
+    assert (protocol.idle_wait_s, protocol.thermal_wait_s, protocol.pin_threads) == (0.0, 0.0, True)
 
 
 def test_quick_is_the_default() -> None:
@@ -33,7 +39,7 @@ def test_quick_is_the_default() -> None:
 
 
 def test_the_plan_can_override_every_figure_of_the_protocol() -> None:
-    assert {*PROTOCOL_FIELDS, "io_mode"} == {field.name for field in fields(Protocol)}
+    assert {*PROTOCOL_FIELDS, *SESSION_FIELDS} == {field.name for field in fields(Protocol)}
     assert set(PROTOCOL_FIELDS) < set(MeasureSection.model_fields)
     given = {
         "warmup_min_runs": 0,
@@ -42,7 +48,13 @@ def test_the_plan_can_override_every_figure_of_the_protocol() -> None:
         "min_duration_s": 0.0,
         "max_inferences": 8,
         "max_duration_s": 0.5,
+        "warmup_max_s": 0.0,
+        "target_half_width": 0.0,
+        "idle_wait_s": 1.0,
+        "thermal_wait_s": 2.0,
+        "fix_clocks": True,
     }
+    assert set(given) == set(PROTOCOL_FIELDS)
     preset = preset_of(MeasureSection.model_validate({"preset": "nightly", "trials": 2, **given}))
     assert preset.protocol == Protocol(**given)
     assert (preset.name, preset.trials) == ("nightly", 2)
@@ -67,3 +79,32 @@ def test_the_session_says_how_inputs_travel() -> None:
     preset = PRESETS["smoke"]
     assert preset.protocol_for(Session(io_mode="host")).io_mode == "host"
     assert preset.protocol_for(Session()) == preset.protocol
+
+
+def test_a_longer_warm_up_lifts_its_cap_unless_the_plan_names_one() -> None:
+    assert preset_of(MeasureSection(warmup_min_s=30.0)).protocol.warmup_max_s == 30.0
+    assert preset_of(MeasureSection(warmup_max_s=0.0)).protocol.warmup_max_s == 0.0
+    assert preset_of(MeasureSection(warmup_max_s=200.0)).deadlines_s["warmup"] == 400.0
+
+
+def test_the_session_says_how_inferences_follow_each_other() -> None:
+    preset = PRESETS["nightly"]
+    crowd = preset.protocol_for(Session(concurrency=4, page_cache="cold", provider_cache="empty", pin_threads=False))
+    asked = (crowd.concurrency, crowd.page_cache, crowd.provider_cache, crowd.pin_threads)
+    assert asked == (4, "cold", "empty", False)
+    paced = preset.protocol_for(Session(scenario=read_scenario("paced=0.5")))
+    assert (paced.scenario, paced.period_s, paced.target_half_width) == ("paced", 0.5, 0.005)
+    assert paced.max_duration_s > paced.period_s * paced.min_inferences
+    quick_pace = preset.protocol_for(Session(scenario=read_scenario("paced=0.01")))
+    assert quick_pace.max_duration_s == preset.protocol.max_duration_s
+
+
+def test_a_sustained_trial_ends_by_its_time_alone() -> None:
+    preset, session = PRESETS["quick"], Session(scenario=read_scenario("sustained"))
+    protocol = preset.protocol_for(session)
+    assert (protocol.min_duration_s, protocol.max_duration_s) == (600.0, 600.0)
+    assert (protocol.max_inferences, protocol.target_half_width, protocol.period_s) == (NO_LIMIT, 0.0, 0.0)
+    assert preset.deadlines_for(session)["measure"] == 1200.0
+    named = preset_of(MeasureSection(deadlines_s={"measure": 700.0}))
+    assert named.deadlines_for(session)["measure"] == 700.0
+    assert preset.deadlines_for(Session()) == preset.deadlines_s

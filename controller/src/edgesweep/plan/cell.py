@@ -6,6 +6,8 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
+from edgesweep.plan.scenario import CLOSED, CLOSED_LOOP, Scenario
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:
@@ -50,21 +52,33 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a session is asked for beyond its providers; part of a cell's identity."""
+    """What a session is asked for beyond its providers, and how it is called; part of a cell's identity.
+
+    Whatever gives its number another meaning stands here: two cells with unlike sessions are never compared.
+    """
 
     threads: int = 1
     graph_optimization: str = "all"
     io_mode: str = "bound"
+    scenario: Scenario = CLOSED_LOOP
+    concurrency: int = 1
+    page_cache: str = "warm"
+    provider_cache: str = "asis"
+    pin_threads: bool = True
 
     @property
     def slug(self) -> str:
-        """`t1`, then the options that are not the default, sorted, e.g. `t1+io=host+opt=basic`."""
-        extras = []
-        if self.io_mode != "bound":
-            extras.append(f"io={self.io_mode}")
-        if self.graph_optimization != "all":
-            extras.append(f"opt={self.graph_optimization}")
-        return "+".join([f"t{self.threads}", *sorted(extras)])
+        """`t1`, then the options that are not the default, sorted, e.g. `t1+c4+io=host+opt=basic+paced=0.1`."""
+        options = {
+            f"c{self.concurrency}": self.concurrency != 1,
+            f"cache={self.provider_cache}": self.provider_cache != "asis",
+            f"io={self.io_mode}": self.io_mode != "bound",
+            f"opt={self.graph_optimization}": self.graph_optimization != "all",
+            f"page={self.page_cache}": self.page_cache != "warm",
+            self.scenario.slug: self.scenario.kind != CLOSED,
+            "unpinned": not self.pin_threads,
+        }
+        return "+".join([f"t{self.threads}", *sorted(option for option, given in options.items() if given)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,8 @@ from pydantic_core import ErrorDetails
 
 from edgesweep.did_you_mean import hint, nearest
 from edgesweep.plan.fields import describe
-from edgesweep.plan.schema import (
-    Chain,
-    ExportOverride,
-    ExportSection,
-    MeasureSection,
-    ModelEntry,
-    PlanFile,
-    SessionSection,
-    Trouble,
-)
+from edgesweep.plan.measuring import MeasureSection, SessionSection
+from edgesweep.plan.schema import Chain, ExportOverride, ExportSection, ModelEntry, PlanFile, Trouble
 from edgesweep.plan.yaml_file import YamlFile
 
 #: The section that stands at a path of keys (list positions and pydantic's own words left out).

@@ -81,8 +81,17 @@ def expand(
 def _sessions(plan: PlanFile) -> tuple[Session, ...]:
     axes = plan.session
     return tuple(
-        Session(threads, optimization, io_mode)
-        for threads, optimization, io_mode in product(axes.threads, axes.graph_optimization, axes.io_mode)
+        Session(*options)
+        for options in product(
+            axes.threads,
+            axes.graph_optimization,
+            axes.io_mode,
+            axes.scenario,
+            axes.concurrency,
+            axes.page_cache,
+            axes.provider_cache,
+            axes.pin_threads,
+        )
     )
 
 

@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -27,6 +35,12 @@ _OPSET_RANGE = re.compile(r"(\d{1,4})\.\.(\d{1,4})")
 _DIMENSION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _LABEL_SELECTOR = re.compile(r"[^\s=,!]+=[^\s=,!]*(,[^\s=,!]+=[^\s=,!]*)*")
+
+
+class Section(BaseModel):
+    """A part of the plan file: a key that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 def refusal(sentence: str, at: tuple[str | int, ...] | None = None) -> PydanticCustomError:

@@ -1,7 +1,7 @@
 """Presets of a measurement: how many trials, how long, and when to stop.
 
 Both floors of a protocol (inferences and seconds) are met before a trial stops, unless a cap comes first: percentiles
-need a count, drift of the clocks needs time.
+need a count, drift of the clocks needs time. Beyond the floors a full trial goes on until its interval is narrow.
 """
 
 from __future__ import annotations
@@ -13,23 +13,68 @@ from typing import TYPE_CHECKING
 from edgesweep_proto.trial import Protocol
 
 from edgesweep.plan.cell import Session
+from edgesweep.plan.scenario import PACED, SUSTAINED
 
 if TYPE_CHECKING:
-    from edgesweep.plan.schema import MeasureSection
+    from edgesweep.plan.measuring import MeasureSection
+
+#: A sustained trial ends by its time alone; so many inferences stand for no limit of their number.
+NO_LIMIT = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """How a cell is measured: fresh processes (`trials`), the protocol of each, and seconds allowed per stage."""
+    """How a cell is measured: fresh processes (`trials`), the protocol of each, and seconds allowed per stage.
+
+    `named_deadlines` are those stages whose deadline the plan itself names.
+    """
 
     name: str
     trials: int
     protocol: Protocol
     deadlines_s: dict[str, float] = field(default_factory=dict)
+    named_deadlines: frozenset[str] = frozenset()
 
     def protocol_for(self, session: Session) -> Protocol:
-        """The protocol for a cell: the session says how inputs and outputs travel."""
-        return dataclasses.replace(self.protocol, io_mode=session.io_mode)
+        """The protocol for a cell: the session says how inputs and outputs travel, and how inferences follow each other."""
+        scenario = session.scenario
+        protocol = dataclasses.replace(
+            self.protocol,
+            io_mode=session.io_mode,
+            scenario=scenario.kind,
+            period_s=scenario.seconds if scenario.kind == PACED else 0.0,
+            concurrency=session.concurrency,
+            page_cache=session.page_cache,
+            provider_cache=session.provider_cache,
+            pin_threads=session.pin_threads,
+        )
+        if scenario.kind == SUSTAINED:
+            return dataclasses.replace(
+                protocol,
+                min_duration_s=scenario.seconds,
+                max_duration_s=scenario.seconds,
+                max_inferences=NO_LIMIT,
+                target_half_width=0.0,
+            )
+        if scenario.kind == PACED:
+            # A period is slow on purpose: the caps hold for what is asked for, and for one round more than that.
+            longest = scenario.seconds * (protocol.min_inferences + 1)
+            return dataclasses.replace(protocol, max_duration_s=max(protocol.max_duration_s, longest))
+        return protocol
+
+    def deadlines_for(self, session: Session) -> dict[str, float]:
+        """Seconds allowed per stage for a cell; a longer scenario gets more, unless the plan names the deadline."""
+        protocol = self.protocol_for(session)
+        longer = {
+            # Steady windows of a paced warm-up hold some dozens of inferences.
+            "warmup": 2 * max(protocol.warmup_min_s, protocol.warmup_max_s) + 60 * protocol.period_s,
+            "measure": 2 * protocol.max_duration_s + protocol.period_s,
+        }
+        return self.deadlines_s | {
+            stage: max(seconds, self.deadlines_s.get(stage, 0.0))
+            for stage, seconds in longer.items()
+            if stage not in self.named_deadlines
+        }
 
 
 _SMOKE_PROTOCOL = Protocol(
@@ -43,11 +88,18 @@ _SMOKE_PROTOCOL = Protocol(
 _FULL_PROTOCOL = Protocol(
     warmup_min_runs=3,
     warmup_min_s=0.5,
+    warmup_max_s=15.0,
     min_inferences=100,
     min_duration_s=2.0,
     max_inferences=10_000,
     max_duration_s=20.0,
+    target_half_width=0.005,
+    idle_wait_s=60.0,
+    thermal_wait_s=300.0,
 )
+# Somebody waits for a quick run: a board that takes longer than this to cool down is measured and told to be hot.
+_QUICK_PROTOCOL = dataclasses.replace(_FULL_PROTOCOL, thermal_wait_s=60.0)
+
 # Loading and compiling may build an engine on the board; the others are a few inferences each.
 _SMOKE_DEADLINES_S = {
     "load": 120.0,
@@ -70,7 +122,7 @@ _FULL_DEADLINES_S = {
 
 PRESETS: dict[str, Preset] = {
     "smoke": Preset("smoke", 1, _SMOKE_PROTOCOL, _SMOKE_DEADLINES_S),
-    "quick": Preset("quick", 3, _FULL_PROTOCOL, _FULL_DEADLINES_S),
+    "quick": Preset("quick", 3, _QUICK_PROTOCOL, _FULL_DEADLINES_S),
     "nightly": Preset("nightly", 5, _FULL_PROTOCOL, _FULL_DEADLINES_S),
     "baseline": Preset("baseline", 10, _FULL_PROTOCOL, _FULL_DEADLINES_S),
 }
@@ -78,8 +130,18 @@ PRESETS: dict[str, Preset] = {
 #: The stages that a plan may give a deadline for, in order.
 DEADLINE_STAGES: tuple[str, ...] = tuple(_FULL_DEADLINES_S)
 
-#: Protocol fields that a plan may override; `io_mode` is an axis of `session`.
-PROTOCOL_FIELDS: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(Protocol) if f.name != "io_mode")
+#: Protocol fields that are axes of `session`, since they give a number another meaning.
+SESSION_FIELDS: tuple[str, ...] = (
+    "io_mode",
+    "scenario",
+    "period_s",
+    "concurrency",
+    "page_cache",
+    "provider_cache",
+    "pin_threads",
+)
+#: Protocol fields that a plan may override in `measure`.
+PROTOCOL_FIELDS: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(Protocol) if f.name not in SESSION_FIELDS)
 
 
 def preset_of(measure: MeasureSection) -> Preset:
@@ -90,9 +152,11 @@ def preset_of(measure: MeasureSection) -> Preset:
     preset = PRESETS[measure.preset]
     changed = {name: getattr(measure, name) for name in PROTOCOL_FIELDS if getattr(measure, name) is not None}
     protocol = dataclasses.replace(preset.protocol, **changed)
+    if 0 < protocol.warmup_max_s < protocol.warmup_min_s:
+        protocol = dataclasses.replace(protocol, warmup_max_s=protocol.warmup_min_s)
     deadlines_s = dict(preset.deadlines_s)
     # Twice the time asked for, so that one slow inference at the end is no time-out.
-    deadlines_s["warmup"] = max(deadlines_s["warmup"], 2 * protocol.warmup_min_s)
+    deadlines_s["warmup"] = max(deadlines_s["warmup"], 2 * max(protocol.warmup_min_s, protocol.warmup_max_s))
     deadlines_s["measure"] = max(deadlines_s["measure"], 2 * protocol.max_duration_s)
-    deadlines_s |= {str(stage): seconds for stage, seconds in measure.deadlines_s.items()}
-    return Preset(preset.name, measure.trials or preset.trials, protocol, deadlines_s)
+    named = {str(stage): seconds for stage, seconds in measure.deadlines_s.items()}
+    return Preset(preset.name, measure.trials or preset.trials, protocol, deadlines_s | named, frozenset(named))

@@ -9,9 +9,7 @@ import json
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     GetJsonSchemaHandler,
@@ -34,7 +32,6 @@ from edgesweep.plan.fields import (
     Exporter,
     IrVersion,
     Name,
-    NaturalNumber,
     OneOrMany,
     Opsets,
     Optimiser,
@@ -42,28 +39,23 @@ from edgesweep.plan.fields import (
     PositiveWhole,
     Precision,
     Runtimes,
-    Seconds,
+    Section,
     SizeRange,
     Until,
     describe,
     is_name,
     refusal,
 )
-from edgesweep.plan.preset import PRESETS
+from edgesweep.plan.measuring import MeasureSection, SessionSection
 from edgesweep.plan.providers import parse_chain
 
 #: The version of the plan format that this Edgesweep reads.
 PLAN_VERSION = 1
 
-GraphOptimization = Literal["disabled", "basic", "extended", "all"]
 FailWord = Literal["failure", "fallback", "new-failure", "regression", "untrusted", "none"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class ExportOverride(_Section):
+class ExportOverride(Section):
     """`models[].export`: what one model is exported with instead of the plan's own lists."""
 
     exporters: Annotated[tuple[Exporter, ...], Field(min_length=1), OneOrMany()] | None = None
@@ -74,7 +66,7 @@ class ExportOverride(_Section):
     ir_version: Annotated[tuple[IrVersion, ...], Field(min_length=1), OneOrMany()] | None = None
 
 
-class ExportSection(_Section):
+class ExportSection(Section):
     """`export`: the variants of every model, and what one export may cost."""
 
     exporters: Annotated[tuple[Exporter, ...], Field(min_length=1), OneOrMany()] = ("dynamo", "torchscript")
@@ -98,7 +90,7 @@ class ExportSection(_Section):
         return self
 
 
-class ModelEntry(_Section):
+class ModelEntry(Section):
     """One entry of `models`: exactly one of `zoo`, `factory` and `onnx`, and what is to be known of it."""
 
     zoo: str | None = None
@@ -200,7 +192,7 @@ def _read_chain(value: Any) -> tuple[str, ...]:
 _CHAIN_TEXT: dict[str, Any] = {"type": "string", "examples": ["cpu", "tensorrt,cuda"]}
 
 
-class Chain(_Section):
+class Chain(Section):
     """A provider chain: `chain` holds short names in order, `options` onnxruntime's options per provider.
 
     In a plan a chain is mostly just text, `tensorrt,cuda`.
@@ -238,46 +230,7 @@ ShapeEntry = Annotated[
 ]
 
 
-class SessionSection(_Section):
-    """`session`: the session options to try; every combination is a cell."""
-
-    threads: Annotated[tuple[PositiveWhole, ...], Field(min_length=1), OneOrMany()] = (1,)
-    graph_optimization: Annotated[tuple[GraphOptimization, ...], Field(min_length=1), OneOrMany()] = ("all",)
-    io_mode: Annotated[tuple[Literal["bound", "host"], ...], Field(min_length=1), OneOrMany()] = ("bound",)
-
-
-class MeasureSection(_Section):
-    """`measure`: a preset, and figures that replace the preset's."""
-
-    preset: Literal["smoke", "quick", "nightly", "baseline"] = "quick"
-    trials: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
-    warmup_min_runs: NaturalNumber | None = None
-    warmup_min_s: Seconds | None = None
-    min_inferences: PositiveWhole | None = None
-    min_duration_s: Seconds | None = None
-    max_inferences: PositiveWhole | None = None
-    max_duration_s: PositiveSeconds | None = None
-    deadlines_s: dict[
-        Literal["load", "compile", "first_run", "verify", "warmup", "measure", "placement"], PositiveSeconds
-    ] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _floors_lie_under_caps(self) -> Self:
-        preset = PRESETS[self.preset]
-        for floor_name, cap_name in (("min_inferences", "max_inferences"), ("min_duration_s", "max_duration_s")):
-            floor, cap = (
-                getattr(preset.protocol, name) if getattr(self, name) is None else getattr(self, name)
-                for name in (floor_name, cap_name)
-            )
-            if floor > cap:
-                raise refusal(
-                    f"{floor_name} ({floor:g}) is above {cap_name} ({cap:g}) with the preset {self.preset}; set both",
-                    at=("measure", floor_name if getattr(self, floor_name) is not None else cap_name),
-                )
-        return self
-
-
-class Trouble(_Section):
+class Trouble(Section):
     """An entry of `exclude` or `known_failures`: cells are meant whose parts all match.
 
     Texts may hold `*` and `?`; `until` is the last day on which the entry counts.
@@ -323,7 +276,7 @@ def _read_version(value: Any) -> int:
     return value
 
 
-class PlanFile(_Section):
+class PlanFile(Section):
     """A plan: which cells to measure, how, and what counts as a failure."""
 
     version: Annotated[int, BeforeValidator(_read_version), WithJsonSchema({"const": PLAN_VERSION})]

@@ -145,6 +145,12 @@ def _asked(record: CellRecord) -> Json:
         "threads": cell.session.threads,
         "graph_optimization": cell.session.graph_optimization,
         "io_mode": cell.session.io_mode,
+        "scenario": cell.session.scenario.kind,
+        "scenario_s": cell.session.scenario.seconds or None,
+        "concurrency": cell.session.concurrency,
+        "page_cache": cell.session.page_cache,
+        "provider_cache": cell.session.provider_cache,
+        "pin_threads": cell.session.pin_threads,
     }
 
 

@@ -167,5 +167,5 @@ def build_trial(planned: PlannedTrial, run_id: str, preset: Preset) -> Trial:
             intra_op_threads=cell.session.threads, graph_optimization=cell.session.graph_optimization
         ),
         protocol=preset.protocol_for(cell.session),
-        deadlines_s=dict(preset.deadlines_s),
+        deadlines_s=preset.deadlines_for(cell.session),
     )

@@ -22,7 +22,7 @@ from edgesweep.store.records import (
     Verdict,
 )
 from edgesweep_proto.blob import Blob, Manifest
-from edgesweep_proto.device import Device, ProviderProbe, Reading, Runtime
+from edgesweep_proto.device import CpuCluster, Device, ProviderProbe, Reading, Runtime
 from edgesweep_proto.trial import (
     Accounting,
     ColdStart,
@@ -47,7 +47,7 @@ DEVICE = DeviceRecord(
         name="pi5", agent_version="0.1.0", protocol_version=1, boot_id="b", machine="aarch64", system="Debian", kernel="6.12",
         board="Raspberry Pi 5", cpu_model="Cortex-A76", cpu_count=4, allowed_cpus=(0, 1, 2, 3), memory_total_bytes=2**33,
         state_free_bytes=2**35, python_version="3.11", libc="glibc", uptime_s=10.0, probes=("thermal",), emulated=False,
-        hostname="pi5",
+        hostname="pi5", clusters=(CpuCluster((0, 1, 2, 3), 2.4e9, 1024),), clock_control="cpufreq",
     ),
     (Runtime("1.23.2", "", "1.23.2", "info", "3.11", "2.1", ("CPUExecutionProvider",), (ProviderProbe("CPUExecutionProvider", 3),)),),
     Reading(1795600000.0, {"cpu": 51.5}, {"cpu0": 2.4e9}, {"cpu0": "performance"}),

@@ -192,7 +192,8 @@ def test_runs_are_listed_newest_first():
 
 #: Objects whose keys are names of the lab or the model, not of the contract.
 FREE_KEYS = re.compile(
-    r"(\.dynamic|\.methods|\.temperatures_c|\.frequencies_hz|\.governors|\.host|\.labels|\.provider_options|\.sizes|\.need)$"
+    r"(\.dynamic|\.methods|\.temperatures_c|\.frequencies_hz|\.governors|\.host|\.labels|\.provider_options|\.sizes|\.need"
+    r"|\.frequency_\w+_hz|\.hardware_max_hz|\.power_w|\.energy_j|\.call_costs_s|\.temperature_\w+_c)$"
 )
 
 
