@@ -10,6 +10,7 @@ from edgesweep_proto.device import Device
 
 from edgesweep_agent import __version__
 from edgesweep_agent.clock import boot_id, boottime
+from edgesweep_agent.cpu_clusters import find_clusters
 from edgesweep_agent.probes import answering
 from edgesweep_agent.probes.memory import meminfo
 from edgesweep_agent.probes.sysfs import read_text
@@ -54,6 +55,7 @@ def describe_device(name: str, state_dir: Path, sysroot: Path = Path("/")) -> De
         probes=answering(sysroot),
         emulated=emulated(uname.machine, sysroot),
         hostname=uname.nodename,
+        clusters=find_clusters(sysroot),
     )
 
 

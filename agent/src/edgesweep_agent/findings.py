@@ -14,7 +14,9 @@ from edgesweep_proto.trial import MemoryPhase, Stage, TrialOutcome, TrialResult
 from edgesweep_agent.digest import sha256
 
 #: Fields of a result that a worker may fill.
-_FACTS = ("session", "cold_start", "memory", "placement", "numerics", "accounting", "samples", "tags")
+_FACTS = (
+    "session", "cold_start", "memory", "placement", "numerics", "accounting", "samples", "tags", "threads", "arena",
+)  # fmt: skip
 
 _NO_BLOB = {"blob": {"sha256": "", "size_bytes": 0}}
 _SAMPLE_BYTES = 8

@@ -128,6 +128,11 @@ class RuntimeBook:
             return None, f"runtime {runtime_id} cannot be used: {known.runtime.fault}"
         return known.interpreter.python, ""
 
+    def runtime(self, runtime_id: str) -> Runtime | None:
+        """The runtime of that id as it was probed last, without looking again."""
+        known = self._by_id.get(runtime_id)
+        return known.runtime if known else None
+
     async def _refresh(self, interpreters: tuple[Interpreter, ...]) -> None:
         changed = False
         for interpreter in interpreters:

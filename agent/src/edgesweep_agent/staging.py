@@ -8,6 +8,7 @@ from typing import Any
 
 from edgesweep_proto.blob import Manifest, Tensor
 from edgesweep_proto.codec import to_json
+from edgesweep_proto.device import Runtime
 from edgesweep_proto.trial import Trial
 
 from edgesweep_agent.artifacts import BlobStore
@@ -58,11 +59,20 @@ def stage(trial: Trial, blobs: BlobStore, folder: Path) -> Path:
 
 
 def job(
-    trial: Trial, model: Path, blobs: BlobStore, samples_path: Path, max_bytes: int | None = None
+    trial: Trial,
+    model: Path,
+    blobs: BlobStore,
+    samples_path: Path,
+    max_bytes: int | None = None,
+    *,
+    runtime: Runtime | None = None,
+    cpus: tuple[int, ...] = (),
 ) -> dict[str, Any]:
     """What the worker is told: paths instead of digests, the rest as the trial says it.
 
-    `max_bytes` is the most private memory that it may take.
+    `max_bytes` is the most private memory that it may take. The `runtime`, as it was probed, tells the cheapest call of
+    a session and what that costs. `cpus` are those that its threads are held to, the calling thread's first; empty
+    holds them to none.
     """
     return {
         "kind": "trial",
@@ -74,8 +84,17 @@ def job(
         "session": to_json(trial.session),
         "protocol": to_json(trial.protocol),
         "samples_path": str(samples_path),
+        "call": runtime.call if runtime else "",
+        "call_cost_s": _call_cost(runtime) if runtime else None,
+        "cpus": list(cpus),
         "memory_limit_bytes": max_bytes,
     }
+
+
+def _call_cost(runtime: Runtime) -> float | None:
+    """What the probed call costs above the cheapest one, in seconds; None where it was not timed."""
+    costs = runtime.call_costs_s
+    return max(0.0, costs[runtime.call] - min(costs.values())) if runtime.call in costs else None
 
 
 def _tensor(tensor: Tensor, blobs: BlobStore) -> dict[str, str]:

@@ -13,6 +13,7 @@ from edgesweep_proto.trial import Stage, Trial, TrialOutcome, TrialResult, Trial
 
 from edgesweep_agent.artifacts import BlobStore
 from edgesweep_agent.clock import boot_id, start_ticks
+from edgesweep_agent.cpu_clusters import CpuChoice, choose_cpus, find_clusters
 from edgesweep_agent.durable import is_no_room, remove_tree
 from edgesweep_agent.findings import Findings
 from edgesweep_agent.journal import Entry, Journal, Running, store_stderr
@@ -74,6 +75,7 @@ class TrialRun:
         base = TrialResult(entry.trial_id, TrialOutcome.FAILED, Stage.LOAD, started=started, boot_id=boot_id())
         emit(entry, TrialState.RUNNING, Stage.LOAD)
         before, throttled = take_reading(self._sysroot), throttled_since_boot(self._sysroot)
+        runtime = self._runtimes.runtime(trial.runtime_id)
         try:
             python, fault = self._runtimes.interpreter(trial.runtime_id)
             if python is None:
@@ -96,6 +98,7 @@ class TrialRun:
             before=before,
             after=take_reading(self._sysroot),
             tags=tags,
+            harness_floor_s=runtime.harness_floor_s if runtime else None,
         )
 
     async def _run(self, entry: Entry, trial: Trial, python: str, started: float, emit: Emit) -> TrialResult:
@@ -122,7 +125,15 @@ class TrialRun:
         try:
             ending = await run_worker(
                 [python, "-I", str(self._run_py)],
-                job(trial, model, self._blobs, samples_path, self._max_worker_bytes),
+                job(
+                    trial,
+                    model,
+                    self._blobs,
+                    samples_path,
+                    self._max_worker_bytes,
+                    runtime=self._runtimes.runtime(trial.runtime_id),
+                    cpus=_cpus(trial, self._sysroot).cpus,
+                ),
                 folder=work,
                 stderr_path=entry.folder / "stderr.txt",
                 deadline_s=deadline_s,
@@ -140,6 +151,14 @@ class TrialRun:
     def _note_running(self, entry: Entry, pid: int, started: float) -> None:
         running = Running(pid=pid, start_ticks=start_ticks(pid) or 0, boot_id=boot_id(), started=started)
         self._journal.set_running(entry.trial_id, running)
+
+
+def _cpus(trial: Trial, sysroot: Path) -> CpuChoice:
+    """Where the trial's threads go: each caller of the session works too, so a pool of n starts n - 1 of them."""
+    clusters = find_clusters(sysroot)
+    threads = trial.session.intra_op_threads or sum(len(cluster.cpus) for cluster in clusters)
+    choice = choose_cpus(clusters, threads + max(1, trial.protocol.concurrency) - 1)
+    return choice if trial.protocol.pin_threads else replace(choice, cpus=())
 
 
 def _interrupted(base: TrialResult, sentence: str, *, full_disk: bool) -> TrialResult:

@@ -33,7 +33,8 @@ job = json.load(sys.stdin)
 if job["kind"] == "probe":
     tell(event="end", runtime={{"version": "9.9.9", "build_info": "fake", "python_version": "3.11.0",
         "numpy_version": "2", "listed_providers": ["CPUExecutionProvider"],
-        "providers": [{{"name": "CPUExecutionProvider", "nodes": 1, "message": ""}}], "harness_floor_s": 1e-6}})
+        "providers": [{{"name": "CPUExecutionProvider", "nodes": 1, "message": ""}}], "harness_floor_s": 1e-6,
+        "call": "raw_binding", "call_costs_s": {{"raw_binding": 1.5e-6, "binding": 1e-6, "run": 4e-6}}}})
     sys.exit(0)
 what = job["providers"][0]["name"]
 tell(event="stage", stage="load", at=time.time())
@@ -83,6 +84,9 @@ else:
     tell(event="a_newer_event")
     if what == "environment":
         tell(event="end", outcome="failed", stage="load", cause="load_error", message=json.dumps(dict(os.environ)))
+    elif what == "job":
+        tell(event="facts", threads={{"cluster": [3], "pinned": True}}, arena={{"held_bytes": 9, "method": "profile"}})
+        tell(event="end", outcome="failed", stage="load", cause="load_error", message=json.dumps(job))
     elif what == "linger":
         tell(event="end", outcome="pass", stage="placement")
         if os.fork() == 0:

@@ -11,13 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from edgesweep_agent import trial_run
 from edgesweep_agent.faults import Fault
 from edgesweep_agent.journal import Journal, Running
 from edgesweep_agent.runtimes import Interpreter
 from edgesweep_agent.server import Agent
 from edgesweep_agent.settings import Settings
 from edgesweep_proto.blob import Blob, Manifest
-from edgesweep_proto.trial import Stage, Trial, TrialOutcome, TrialResult, TrialState
+from edgesweep_proto.device import CpuCluster
+from edgesweep_proto.evidence import ArenaMemory, ThreadFacts
+from edgesweep_proto.trial import Protocol, SessionOptions, Stage, Trial, TrialOutcome, TrialResult, TrialState
 
 MakeTrial = Callable[..., Trial]
 
@@ -208,6 +211,28 @@ async def test_the_worker_gets_a_clean_environment(
     assert environment["MALLOC_MMAP_THRESHOLD_"] == "131072"
     assert "OMP_NUM_THREADS" not in environment
     assert not [name for name in environment if name.startswith("PYTHON")]
+
+
+async def test_the_worker_is_told_how_to_call_and_where_to_run(
+    agent: Agent, make_trial: MakeTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clusters = (CpuCluster((4, 5)), CpuCluster((0, 1, 2)))
+    monkeypatch.setattr(trial_run, "find_clusters", lambda _: clusters)
+    result = await run(agent, replace(make_trial("job"), session=SessionOptions(intra_op_threads=2)))
+    job = json.loads(result.message)
+    assert job["call"] == "raw_binding"
+    assert job["call_cost_s"] == pytest.approx(0.5e-6)
+    assert job["cpus"] == [4, 5]
+    assert result.harness_floor_s == 1e-6
+    assert result.threads == ThreadFacts(cluster=(3,), pinned=True)
+    assert result.arena == ArenaMemory(held_bytes=9, method="profile")
+    for number, (protocol, cpus) in enumerate(
+        [(Protocol(concurrency=2), [0, 1, 2]), (Protocol(pin_threads=False), []), (Protocol(concurrency=9), [])]
+    ):
+        trial = replace(
+            make_trial("job", number=1 + number), protocol=protocol, session=SessionOptions(intra_op_threads=2)
+        )
+        assert json.loads((await run(agent, trial)).message)["cpus"] == cpus
 
 
 async def test_a_runtime_that_is_not_there_is_a_finding(agent: Agent, make_trial: MakeTrial) -> None:
