@@ -42,7 +42,10 @@ class SessionRequest:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How the trial is timed; the floors come first, then the caps (seconds and inferences)."""
+    """How the trial is timed; the floors come first, then the caps (seconds and inferences).
+
+    `page_cache` is warm, cold or empty (left as it is), `provider_cache` asis, empty or primed.
+    """
 
     warmup_min_runs: int = 3
     warmup_min_s: float = 0.1
@@ -51,11 +54,16 @@ class Protocol:
     max_inferences: int = 10_000
     max_duration_s: float = 2.0
     io_mode: str = "bound"
+    page_cache: str = ""
+    provider_cache: str = "asis"
 
 
 @dataclass(frozen=True)
 class TrialJob:
-    """Everything that one trial needs; all paths are the agent's own."""
+    """Everything that one trial needs; all paths are the agent's own.
+
+    `unified_memory` says that the board's accelerator takes its memory from the processor's.
+    """
 
     model_path: str
     samples_path: str
@@ -65,6 +73,7 @@ class TrialJob:
     tolerance: Tolerance
     session: SessionRequest
     protocol: Protocol
+    unified_memory: bool = False
 
 
 def trial_job(data: dict[str, Any]) -> TrialJob:
@@ -90,6 +99,7 @@ def trial_job(data: dict[str, Any]) -> TrialJob:
         tolerance=_known(Tolerance, data.get("tolerance")),
         session=_known(SessionRequest, data.get("session")),
         protocol=_known(Protocol, data.get("protocol")),
+        unified_memory=bool(data.get("unified_memory", False)),
     )
 
 

@@ -8,9 +8,11 @@ import os
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 import numpy as np
+
+from edgesweep_worker import arena
 
 #: The second run is the one whose profile counts; the first pays for allocation.
 _PROFILED_RUNS = 2
@@ -18,12 +20,16 @@ _PROFILED_RUNS = 2
 
 @dataclass(frozen=True)
 class Placement:
-    """Nodes as (operator, provider) pairs, with the time share (0 to 1) per provider where it is known."""
+    """Nodes as (operator, provider) pairs, with the time share (0 to 1) per provider where it is known.
+
+    `arena` is ArenaMemory as JSON data where the runtime's profile tells of it.
+    """
 
     method: str
     nodes: tuple[tuple[str, str], ...]
     time_shares: Mapping[str, float]
     providers: tuple[str, ...]
+    arena: dict[str, Any] | None = None
 
     @property
     def counts(self) -> Counter[str]:
@@ -78,7 +84,9 @@ def read_placement(ort: Any, session: Any, inputs: Mapping[str, np.ndarray]) -> 
     providers = tuple(session.get_providers())
     for _ in range(_PROFILED_RUNS):
         session.run(None, dict(inputs))
-    profiled, shares = _read_profile(session.end_profiling())
+    events = _read_profile(session.end_profiling())
+    profiled, shares = _profiled_nodes(events)
+    held = arena.read_arena(events)
     if can_assign(ort):
         assigned = tuple(
             (_operator(node.domain, node.op_type), part.ep_name)
@@ -86,9 +94,9 @@ def read_placement(ort: Any, session: Any, inputs: Mapping[str, np.ndarray]) -> 
             for node in part.get_nodes()
         )
         if assigned:
-            return Placement("assignment", assigned, shares, providers)
+            return Placement("assignment", assigned, shares, providers, held)
     if profiled:
-        return Placement("profile", profiled, shares, providers)
+        return Placement("profile", profiled, shares, providers, held)
     return Placement("provider_list", (), {}, providers)
 
 
@@ -107,15 +115,19 @@ def _operator(domain: str, name: str) -> str:
     return name if domain in {"", "ai.onnx"} else f"{domain}.{name}"
 
 
-def _read_profile(path: str) -> tuple[tuple[tuple[str, str], ...], dict[str, float]]:
+def _read_profile(path: str) -> list[dict[str, Any]]:
+    """The profile's events; none when it is not whole, unless that is the disk's fault."""
     try:
         with open(path, encoding="utf-8") as file:
-            events = json.load(file)
+            return list(json.load(file))
     except (OSError, ValueError):
         _need_room(os.path.dirname(path))
-        return (), {}
-    starts = [event["ts"] for event in events if event.get("cat") == "Session" and event.get("name") == "model_run"]
-    since = max(starts, default=0)
+        return []
+
+
+def _profiled_nodes(events: Sequence[dict[str, Any]]) -> tuple[tuple[tuple[str, str], ...], dict[str, float]]:
+    """Nodes of the last run, and the share of its time that each provider had."""
+    since = max(arena.run_starts(events), default=0)
     nodes: dict[tuple[str, str, str], tuple[str, str]] = {}
     durations: Counter[str] = Counter()
     for event in events:

@@ -50,7 +50,7 @@ def test_a_block_that_came_and_went_is_seen_once():
 
 
 def test_the_method_says_when_the_mark_cannot_be_reset(monkeypatch):
-    monkeypatch.setattr(memory, "_reset_high_water", lambda: False)
+    monkeypatch.setattr(memory.kernel_memory, "reset_high_water", lambda root: False)
     meter = memory.MemoryMeter()
     meter.begin()
     assert "clear_refs not writable" in meter.peak("session_peak")["method"]
@@ -58,7 +58,7 @@ def test_the_method_says_when_the_mark_cannot_be_reset(monkeypatch):
 
 
 def test_a_system_without_proc_has_no_figures(monkeypatch):
-    monkeypatch.setattr(memory, "_status_bytes", lambda field: None)
+    monkeypatch.setattr(memory.kernel_memory, "status_bytes", lambda field, root: None)
     meter = memory.MemoryMeter()
     assert not meter.available
     meter.release_threshold()

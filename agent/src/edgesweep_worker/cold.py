@@ -1,0 +1,58 @@
+"""The caches that a cold start finds: brought into the state that the job asks for, and told as they then are."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from typing import Any
+
+from edgesweep_worker import page_cache, provider_start
+from edgesweep_worker.job import TrialJob
+
+
+@dataclass(frozen=True)
+class ColdState:
+    """The job as it is to be run, the caches as they were found, and a tag for each that is not as asked."""
+
+    job: TrialJob
+    page_cache: page_cache.Found
+    provider_cache: str
+    tags: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The part of ColdStart that says what was found before anything was loaded."""
+        return {
+            "page_cache": self.page_cache.state,
+            "resident_share": self.page_cache.resident_share,
+            "provider_cache": self.provider_cache,
+        }
+
+
+def prepare(job: TrialJob) -> ColdState:
+    """Bring both caches into the state that `job.protocol` asks for; to be called before the runtime is imported.
+
+    Raises:
+        OSError: there is no room for a provider's cache.
+    """
+    protocol = job.protocol
+    cache = provider_start.PreparedCache("none")
+    tags = []
+    if provider_start.caching_provider(job) is not None:
+        cache = provider_start.PreparedCache("asis")
+        if protocol.provider_cache in {"empty", "primed"}:
+            folder = tempfile.mkdtemp(prefix="provider-", dir=os.path.dirname(os.path.abspath(job.samples_path)))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            job = provider_start.with_cache(job, folder)
+            cache = provider_start.PreparedCache("empty")
+            if protocol.provider_cache == "primed":
+                cache = provider_start.prime(job, folder)
+            if cache.state != protocol.provider_cache:
+                tags.append("provider_cache_not_honoured")
+    # After the priming, which reads all these files.
+    found = page_cache.prepare((*page_cache.start_files(job.model_path), *cache.files), protocol.page_cache)
+    if protocol.page_cache and found.state != protocol.page_cache:
+        tags.append("page_cache_not_honoured")
+    return ColdState(job, found, cache.state, tuple(tags))
