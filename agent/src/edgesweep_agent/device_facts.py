@@ -21,6 +21,9 @@ _ARM_LINE, _X86_LINE = "CPU implementer", "vendor_id"
 #: Lines of /proc/cpuinfo that name the processor, best first.
 _NAME_LINES = ("model name", "Model", "Hardware", "cpu model", "uarch")
 
+#: Systems on a chip whose accelerator, as onnxruntime uses it, has no memory of its own (device tree `compatible`).
+_UNIFIED = ("nvidia,tegra", "qcom,")
+
 
 def describe_device(name: str, state_dir: Path, sysroot: Path = Path("/")) -> Device:
     """The device record; a fact that was not found is an empty text or 0.
@@ -56,6 +59,7 @@ def describe_device(name: str, state_dir: Path, sysroot: Path = Path("/")) -> De
         emulated=emulated(uname.machine, sysroot),
         hostname=uname.nodename,
         clusters=find_clusters(sysroot),
+        unified_memory=unified_memory(sysroot),
     )
 
 
@@ -66,6 +70,14 @@ def board(sysroot: Path) -> str:
             return text
     parts = [read_text(sysroot / "sys/class/dmi/id" / name) for name in ("sys_vendor", "product_name")]
     return " ".join(part for part in parts if part)
+
+
+def unified_memory(sysroot: Path) -> bool:
+    """Whether processor and accelerator share one memory, so that no driver tells what the accelerator takes of it."""
+    for tree in ("proc/device-tree/compatible", "sys/firmware/devicetree/base/compatible"):
+        if text := read_text(sysroot / tree):
+            return any(name.startswith(_UNIFIED) for name in text.split("\0"))
+    return False
 
 
 def cpu_model(sysroot: Path) -> str:

@@ -67,12 +67,13 @@ def job(
     *,
     runtime: Runtime | None = None,
     cpus: tuple[int, ...] = (),
+    unified_memory: bool = False,
 ) -> dict[str, Any]:
     """What the worker is told: paths instead of digests, the rest as the trial says it.
 
     `max_bytes` is the most private memory that it may take. The `runtime`, as it was probed, tells the cheapest call of
     a session and what that costs. `cpus` are those that its threads are held to, the calling thread's first; empty
-    holds them to none.
+    holds them to none. With `unified_memory` the whole board's memory is looked at too.
     """
     return {
         "kind": "trial",
@@ -88,6 +89,7 @@ def job(
         "call_cost_s": _call_cost(runtime) if runtime else None,
         "cpus": list(cpus),
         "memory_limit_bytes": max_bytes,
+        "unified_memory": unified_memory,
     }
 
 

@@ -14,6 +14,7 @@ from edgesweep_proto.trial import Stage, Trial, TrialOutcome, TrialResult, Trial
 from edgesweep_agent.artifacts import BlobStore
 from edgesweep_agent.clock import boot_id, start_ticks
 from edgesweep_agent.cpu_clusters import CpuChoice, choose_cpus, find_clusters
+from edgesweep_agent.device_facts import unified_memory
 from edgesweep_agent.durable import is_no_room, remove_tree
 from edgesweep_agent.findings import Findings
 from edgesweep_agent.journal import Entry, Journal, Running, store_stderr
@@ -133,6 +134,7 @@ class TrialRun:
                     self._max_worker_bytes,
                     runtime=self._runtimes.runtime(trial.runtime_id),
                     cpus=_cpus(trial, self._sysroot).cpus,
+                    unified_memory=unified_memory(self._sysroot),
                 ),
                 folder=work,
                 stderr_path=entry.folder / "stderr.txt",
