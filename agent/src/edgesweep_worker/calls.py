@@ -1,4 +1,9 @@
-"""The two ways to call a session, each reduced to one function and two ready arguments for the timed loop."""
+"""The ways to call a session, each reduced to one function and two ready arguments for the timed loop.
+
+Cheapest first, with what each costs above a C program's own call (floor.md 1): `raw_binding` is the inner call that the
+public one wraps, with one kept RunOptions (+0.2 us); `binding` the public one (+0.8 to +1.2 us); `run` takes and gives numpy
+arrays (+3 us and more). The inner call is no promise of onnxruntime's: where it is not what it was, the next one is taken.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +22,8 @@ _DEVICES = {
     "CANNExecutionProvider": "cann",
 }
 
+WAYS = ("raw_binding", "binding", "run")
+
 #: Written over output buffers before the last run, so that old results cannot pass for new ones.
 _POISON = 0xA5
 
@@ -25,6 +32,7 @@ class HostCall:
     """`session.run` with numpy arrays: what an application pays that does not bind its tensors."""
 
     io_mode = "host"
+    way = "run"
 
     def __init__(self, session: Any, inputs: Mapping[str, np.ndarray]) -> None:
         self.function = session.run
@@ -52,16 +60,19 @@ class HostCall:
 
 
 class BoundCall:
-    """Inputs and outputs bound once; the call is the cheapest that Python offers.
+    """Inputs and outputs bound once; the call is the cheapest that is there, from `way` on.
 
-    The public `run_with_iobinding` costs 1 us more than the inner one, 28 us with run options from 1.30 on, and a
+    The public `run_with_iobinding` costs 1 us more than the inner one, 28 us with plain run options from 1.30 on, and a
     call without run options makes new ones each time; so the inner call is used with one kept RunOptions.
     """
 
     io_mode = "bound"
 
-    def __init__(self, ort: Any, session: Any, inputs: Mapping[str, np.ndarray], provider: str, device_id: int) -> None:
+    def __init__(
+        self, ort: Any, session: Any, inputs: Mapping[str, np.ndarray], provider: str, device_id: int, way: str = ""
+    ) -> None:
         self._ort = ort
+        self._session = session
         self._device = _DEVICES.get(provider, "cpu")
         self._device_id = device_id if self._device != "cpu" else 0
         self._names = [arg.name for arg in session.get_outputs()]
@@ -73,16 +84,20 @@ class BoundCall:
             self._kept += [array, value]
             self._binding.bind_ortvalue_input(name, value)
         self._let_runtime_allocate()
-        inner = getattr(session, "_sess", None)
+        inner = getattr(getattr(session, "_sess", None), "run_with_iobinding", None)
         inner_binding = getattr(self._binding, "_iobinding", None)
-        if inner is not None and inner_binding is not None and hasattr(inner, "run_with_iobinding"):
-            self.function = inner.run_with_iobinding
-            self.first: Any = inner_binding
-            self.second: Any = ort.RunOptions()
-        else:
-            self.function = session.run_with_iobinding
-            self.first = self._binding
-            self.second = None
+        self.way = "raw_binding"
+        self.function: Any = inner
+        self.first: Any = inner_binding
+        self.second: Any = ort.RunOptions()
+        if inner is None or inner_binding is None or way == "binding":
+            self._call_publicly()
+
+    def _call_publicly(self) -> None:
+        self.way = "binding"
+        self.function = self._session.run_with_iobinding
+        self.first = self._binding
+        self.second = _public_options(self._ort)
 
     def _let_runtime_allocate(self) -> None:
         self._buffers = {}
@@ -91,8 +106,18 @@ class BoundCall:
             self._binding.bind_output(name, self._device, self._device_id)
 
     def run(self) -> None:
-        """Run once; the results stay in the binding."""
-        self.function(self.first, self.second)
+        """Run once; the results stay in the binding.
+
+        An inner call that is there and takes other arguments is given up for the public one: Python's own errors say
+        nothing about the model, whose failures have the runtime's types.
+        """
+        try:
+            self.function(self.first, self.second)
+        except (TypeError, AttributeError):
+            if self.way != "raw_binding":
+                raise
+            self._call_publicly()
+            self.function(self.first, self.second)
 
     def outputs(self) -> dict[str, np.ndarray]:
         """Results of the last run by name, copied to the host where they lie on a device."""
@@ -131,12 +156,39 @@ class BoundCall:
 
 
 def make_call(
-    ort: Any, session: Any, inputs: Mapping[str, np.ndarray], io_mode: str, chain: list[tuple[str, dict[str, str]]]
+    ort: Any,
+    session: Any,
+    inputs: Mapping[str, np.ndarray],
+    io_mode: str,
+    chain: list[tuple[str, dict[str, str]]],
+    way: str = "",
 ) -> HostCall | BoundCall:
-    """The call for `io_mode`; strings and sequences cannot be bound and are called in mode host."""
+    """The call for `io_mode`; strings and sequences cannot be bound and are called in mode host.
+
+    Args:
+        ort: the onnxruntime module.
+        session: the session.
+        inputs: arrays by name.
+        io_mode: bound or host.
+        chain: provider names with options; tensors lie where the first one has them.
+        way: the cheapest of `WAYS` that may be used in mode bound; "" for the cheapest that is there.
+    """
     kinds = [arg.type for arg in (*session.get_inputs(), *session.get_outputs())]
     plain = all(kind.startswith("tensor(") and kind != "tensor(string)" for kind in kinds)
-    if io_mode == "host" or not plain:
+    if io_mode == "host" or not plain or way == "run":
         return HostCall(session, inputs)
     provider, options = chain[0]
-    return BoundCall(ort, session, inputs, provider, int(options.get("device_id", 0)))
+    return BoundCall(ort, session, inputs, provider, int(options.get("device_id", 0)), way)
+
+
+def _public_options(ort: Any) -> Any:
+    """Run options with which the public call is cheaper than without any; None where the runtime has no such entry.
+
+    From 1.30 on the call looks for this entry, and without it an exception is thrown and caught: 28 us. -1 is no graph.
+    """
+    try:
+        options = ort.RunOptions()
+        options.add_run_config_entry("gpu_graph_id", "-1")
+    except Exception:  # noqa: BLE001 - onnxruntime's exceptions have no base class of their own
+        return None
+    return options

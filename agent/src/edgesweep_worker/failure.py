@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from typing import Iterator
 
 #: Longest evidence kept, in characters; a runtime may repeat a message for every node.
 EVIDENCE_LIMIT = 4000
@@ -113,3 +115,14 @@ def run_failure(error: Exception) -> TrialFailed:
     if operator:
         return TrialFailed("unsupported_op", f"the runtime cannot run operator {operator}", text)
     return TrialFailed("run_error", "onnxruntime failed while it ran the model", text)
+
+
+@contextlib.contextmanager
+def failing_runs() -> Iterator[None]:
+    """Around code that runs the session: whatever it raises becomes the failure that it means."""
+    try:
+        yield
+    except TrialFailed:
+        raise
+    except Exception as error:
+        raise run_failure(error) from error

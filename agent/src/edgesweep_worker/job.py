@@ -42,7 +42,7 @@ class SessionRequest:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How the trial is timed; the floors come first, then the caps (seconds and inferences).
+    """How the trial is timed, field by field the protocol of `edgesweep_proto.trial`; zero and "" mean the older behaviour.
 
     `page_cache` is warm, cold or empty (left as it is), `provider_cache` asis, empty or primed.
     """
@@ -54,8 +54,17 @@ class Protocol:
     max_inferences: int = 10_000
     max_duration_s: float = 2.0
     io_mode: str = "bound"
+    warmup_max_s: float = 0.0
+    target_half_width: float = 0.0
+    scenario: str = "closed"
+    period_s: float = 0.0
+    concurrency: int = 1
     page_cache: str = ""
     provider_cache: str = "asis"
+    pin_threads: bool = True
+    idle_wait_s: float = 0.0
+    thermal_wait_s: float = 0.0
+    fix_clocks: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,9 @@ class TrialJob:
     """Everything that one trial needs; all paths are the agent's own.
 
     `unified_memory` says that the board's accelerator takes its memory from the processor's.
+    `call` is the cheapest way to call a session that the runtime's probe found, "" when it is not known; `call_cost_s` what
+    it costs above the cheapest one known. `cpus` are those of the cluster that the threads are held to, the calling
+    thread's first; with none nothing is held.
     """
 
     model_path: str
@@ -74,6 +86,9 @@ class TrialJob:
     session: SessionRequest
     protocol: Protocol
     unified_memory: bool = False
+    call: str = ""
+    call_cost_s: float | None = None
+    cpus: tuple[int, ...] = ()
 
 
 def trial_job(data: dict[str, Any]) -> TrialJob:
@@ -100,6 +115,9 @@ def trial_job(data: dict[str, Any]) -> TrialJob:
         session=_known(SessionRequest, data.get("session")),
         protocol=_known(Protocol, data.get("protocol")),
         unified_memory=bool(data.get("unified_memory", False)),
+        call=data.get("call") or "",
+        call_cost_s=data.get("call_cost_s"),
+        cpus=tuple(int(cpu) for cpu in data.get("cpus") or ()),
     )
 
 

@@ -86,8 +86,16 @@ def open_session(ort: Any, job: TrialJob, options: Any, chain: list[tuple[str, d
     return session
 
 
-def read_back(ort: Any, session: Any, io_mode: str) -> dict[str, Any]:
-    """SessionFacts as JSON data: what the session says of itself, not what was asked."""
+def read_back(ort: Any, session: Any, io_mode: str, call: str = "", call_cost_s: float | None = None) -> dict[str, Any]:
+    """SessionFacts as JSON data: what the session says of itself, not what was asked.
+
+    Args:
+        ort: the onnxruntime module.
+        session: the session.
+        io_mode: how inputs and outputs really travel.
+        call: how it is called, "" before the first run has shown it.
+        call_cost_s: what that costs above the cheapest call known; None when nothing was measured.
+    """
     options = session.get_session_options()
     names = {getattr(ort.GraphOptimizationLevel, level): word for word, level in _LEVELS.items()}
     return {
@@ -96,6 +104,8 @@ def read_back(ort: Any, session: Any, io_mode: str) -> dict[str, Any]:
         "intra_op_threads": int(options.intra_op_num_threads),
         "graph_optimization": names.get(options.graph_optimization_level, str(options.graph_optimization_level)),
         "io_mode": io_mode,
+        "call": call,
+        "call_cost_s": call_cost_s,
     }
 
 

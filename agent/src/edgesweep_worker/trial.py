@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import sys
@@ -49,7 +50,9 @@ class _Trial:
     """State that the stages hand on; each method is one stage."""
 
     def __init__(self, job: TrialJob, pipe: EventPipe) -> None:
-        self.job = job
+        # Counted now: later the calling thread is held to one core.
+        threads = job.session.intra_op_threads or len(job.cpus) or len(os.sched_getaffinity(0))
+        self.job = dataclasses.replace(job, session=dataclasses.replace(job.session, intra_op_threads=threads))
         self.pipe = pipe
 
     def run(self) -> tuple[str, str, str]:
@@ -74,15 +77,15 @@ class _Trial:
         # They import numpy, whose cost belongs to importing onnxruntime: so only after the clock was read. All of
         # them now, so that none is loaded while memory is read.
         from edgesweep_worker import (  # noqa: F401
-            accounting,
             calls,
             compare,
             inputs,
-            loop,
+            measure,
             memory,
             placement,
             provider_start,
             session,
+            threads,
         )
 
         self.ort: Any = onnxruntime
@@ -92,7 +95,7 @@ class _Trial:
         self.arrays = inputs.load_inputs(self.job.inputs)
         self.provider_load_s = provider_start.load_libraries(self.chain[0][0])
         self.meter = memory.MemoryMeter(unified=self.job.unified_memory)
-        threads = _thread_count()
+        self.pinning = threads.Pinning(self.job.cpus if self.job.protocol.pin_threads else ())
         self.meter.begin()
         started = time.perf_counter()
         self.session: Any = session.open_session(self.ort, self.job, options, self.chain)
@@ -100,7 +103,8 @@ class _Trial:
         self.memory = [self.meter.peak("session_peak")]
         self._tell_memory()
         self._tell_session(self.job.protocol.io_mode)
-        self._tag_threads(_thread_count() - threads, options.intra_op_num_threads, session.CPU)
+        self._tag_threads(len(self.pinning.pool), options.intra_op_num_threads, session.CPU)
+        self.pinning.hold()
         inputs.check_inputs(self.arrays, self.session)
 
     def _prepare_start(self) -> None:
@@ -113,12 +117,10 @@ class _Trial:
 
     def _first_run(self) -> None:
         self.pipe.stage("first_run")
-        from edgesweep_worker import calls
-
         self.meter.begin()
         started = time.perf_counter()
         try:
-            self.call: Any = calls.make_call(self.ort, self.session, self.arrays, self.job.protocol.io_mode, self.chain)
+            self.call: Any = self._make_call()
             self.call.run()
         except Exception as error:
             raise failure.run_failure(error) from error
@@ -145,17 +147,14 @@ class _Trial:
 
     def _warm_up(self) -> None:
         self.pipe.stage("warmup")
-        from edgesweep_worker import loop
+        from edgesweep_worker import measure
 
-        try:
+        with failure.failing_runs():
             typical_ns = self._steady_runs()
-            self.meter.release_threshold()
-            self.batch = loop.batch_for(typical_ns, loop.clock_cost_ns())
-            protocol = self.job.protocol
-            limits = loop.limits_for(protocol.warmup_min_runs, protocol.warmup_min_s, None, None, self.batch)
-            self.warmup = loop.run_timed(self.call.function, self.call.first, self.call.second, limits, self.batch)
-        except Exception as error:
-            raise failure.run_failure(error) from error
+        self.meter.release_threshold()
+        self._tell_call()
+        self.measurement = measure.Measurement(self.job, self.pipe, self.call, self._make_call, self.pinning)
+        self.measurement.warm_up(typical_ns)
 
     def _steady_runs(self) -> int:
         """Runs 2 to 10: second_run and the steady memory; returns the shortest run in ns."""
@@ -188,50 +187,30 @@ class _Trial:
 
     def _measure(self) -> None:
         self.pipe.stage("measure")
-        from edgesweep_worker import accounting, loop
-
-        protocol = self.job.protocol
-        limits = loop.limits_for(
-            protocol.min_inferences,
-            protocol.min_duration_s,
-            protocol.max_inferences,
-            protocol.max_duration_s,
-            self.batch,
-        )
-        try:
-            before = accounting.read_account()
-            timed = loop.run_timed(self.call.function, self.call.first, self.call.second, limits, self.batch)
-            after = accounting.read_account()
-            outputs = self.call.run_afresh() if self.job.references else {}
-        except Exception as error:
-            raise failure.run_failure(error) from error
+        self.measurement.measure()
         if self.job.references:
+            with failure.failing_runs():
+                outputs = self.call.run_afresh()
             found = self._compare(outputs)
             if found.cause:
                 raise TrialFailed(found.cause, f"right at first, wrong after the timed runs: {found.first_offender}")
-        self.pipe.facts(accounting=before.until(after))
-        self._save_samples(timed)
+        self._save_samples()
+        # It holds calls of the session, which is to go before the next one.
+        del self.measurement
 
-    def _save_samples(self, timed: Any) -> None:
-        everything = self.warmup.samples + timed.samples
+    def _save_samples(self) -> None:
+        everything = self.measurement.samples()
         if sys.byteorder == "big":
             everything.byteswap()
         part = self.job.samples_path + ".part"
         with open(part, "wb") as file:
             everything.tofile(file)
         os.replace(part, self.job.samples_path)
-        self.pipe.facts(
-            samples={
-                "warmup_count": len(self.warmup.samples),
-                "measured_count": len(timed.samples),
-                "batch": self.batch,
-                "stop_reason": timed.stop_reason,
-            }
-        )
+        self.pipe.facts(samples=self.measurement.facts())
 
     def _place(self) -> tuple[str, str, str]:
         self.pipe.stage("placement")
-        from edgesweep_worker import placement, session
+        from edgesweep_worker import placement, session, threads
 
         first = self.chain[0][0]
         # One session at a time: an NPU may serve only one, and idle thread pools slow each other down.
@@ -240,7 +219,9 @@ class _Trial:
         with placement.scratch_folder(self.job.samples_path) as folder:
             options = session.make_options(self.ort, self.job.session)
             placement.watch_placement(self.ort, options, folder)
+            pinning = threads.Pinning(self.pinning.cluster)
             watched = session.open_session(self.ort, self.job, options, self.chain)
+            pinning.hold()
             try:
                 found = placement.read_placement(self.ort, watched, self.arrays)
             except OSError:
@@ -286,14 +267,24 @@ class _Trial:
         else:
             self.pipe.tag("memory_unavailable")
 
-    def _tell_session(self, io_mode: str) -> None:
+    def _tell_session(self, io_mode: str, call: str = "") -> None:
         from edgesweep_worker import session
 
-        self.pipe.facts(session=session.read_back(self.ort, self.session, io_mode))
+        # What was measured before is the cost of the probe's call and of no other.
+        cost = self.job.call_cost_s if call and call == self.job.call else None
+        self.pipe.facts(session=session.read_back(self.ort, self.session, io_mode, call, cost))
 
+    def _make_call(self) -> Any:
+        from edgesweep_worker import calls
 
-def _thread_count() -> int:
-    try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:
-        return 0
+        asked = self.job.protocol.io_mode
+        return calls.make_call(self.ort, self.session, self.arrays, asked, self.chain, self.job.call)
+
+    def _tell_call(self) -> None:
+        """Tell how the session is called, now that it has been: the first run may have shown that a way is closed."""
+        from edgesweep_worker import calls
+
+        self._tell_session(self.call.io_mode, self.call.way)
+        closed = self.call.io_mode == "bound" or self.job.call == "run"
+        if self.job.protocol.io_mode == "bound" and closed and self.call.way != calls.WAYS[0]:
+            self.pipe.tag("call_fallback")

@@ -28,6 +28,8 @@ def test_a_right_model_passes_with_every_fact(workshop, bench):
         "intra_op_threads": 1,
         "graph_optimization": "all",
         "io_mode": "bound",
+        "call": "raw_binding",
+        "call_cost_s": None,
     }
     cold = dict(facts["cold_start"])
     assert all(cold.pop(step) > 0 for step in ("import_s", "session_s", "first_run_s", "second_run_s"))
