@@ -298,6 +298,12 @@ _ENTRIES = (
     ),
     _error("config_invalid", "a configuration file is not valid", "correct the line named above", ExitCode.USAGE),
     _error("model_unusable", "a model of the plan cannot be loaded", "correct the model named above", ExitCode.USAGE),
+    _error(
+        "inputs_unusable",
+        "the inputs that were given do not fit the model",
+        "correct the .npz file: numpy.savez(file, name=array) with the names, types and shapes of the model's inputs",
+        ExitCode.USAGE,
+    ),
     _error("usage", "the command line is wrong", "see --help", ExitCode.USAGE),
     _error(
         "unknown_device", "no device of that name is in the inventory", "see `edgesweep device list`", ExitCode.USAGE

@@ -190,3 +190,58 @@ def test_a_host_without_onnx_takes_the_file_by_its_header(host, tmp_path, monkey
     assert bare.manifest == full.manifest
     assert bare.payloads == full.payloads
     assert (bare.produced.opset, bare.produced.nodes, bare.produced.graph_hash) == (17, 1, "")
+
+
+def give(path: Path, **arrays: np.ndarray) -> str:
+    np.savez(path, **arrays)
+    return str(path)
+
+
+def test_given_inputs_are_the_example_and_others_are_drawn_like_them(host, tmp_path):
+    path = save(tmp_path / "m.onnx")
+    x = np.array([[5.0, 5.5], [6.0, 7.0], [5.25, 6.5]], np.float32)
+    given = give(tmp_path / "in.npz", x=x)
+    result = host.take(path, Shape(), BATCH4, inputs=given)
+    assert result.passed, result.message
+    np.testing.assert_array_equal(host.load(result.payloads["example"].inputs[0]), x)
+    np.testing.assert_allclose(
+        host.load(result.payloads["example"].references[0]), x * np.array([1.5, -2.0], np.float32)
+    )
+    drawn = host.load(result.payloads["batch4"].inputs[0])
+    assert drawn.shape == (4, 2)
+    assert 5.0 <= drawn.min() <= drawn.max() <= 7.0
+
+
+def test_other_given_inputs_are_another_result(host, tmp_path):
+    path = save(tmp_path / "m.onnx")
+    given = give(tmp_path / "in.npz", x=np.ones((1, 2), np.float32))
+    first = host.take(path, inputs=given)
+    assert host.take(path, inputs=given).cached
+    give(tmp_path / "in.npz", x=np.zeros((1, 2), np.float32))
+    second = host.take(path, inputs=given)
+    assert not second.cached
+    assert second.payloads["example"].inputs != first.payloads["example"].inputs
+    assert not host.take(path, seed=1).cached
+    assert host.take(path, seed=1).payloads["example"].inputs != host.take(path, seed=2).payloads["example"].inputs
+
+
+def test_given_inputs_that_do_not_fit_are_the_plan_s_fault(host, tmp_path):
+    path = save(tmp_path / "m.onnx")
+    result = host.take(path, inputs=give(tmp_path / "in.npz", x=np.ones((1, 3), np.float32)))
+    assert result.cause == "inputs_unusable"
+    assert "[1, 3], and the model takes [batch, 2]" in result.message
+    assert host.take(path, inputs=str(tmp_path / "gone.npz")).cause == "inputs_unusable"
+
+
+def test_references_may_come_as_one_file(host, tmp_path):
+    path = save(tmp_path / "m.onnx")
+    given = give(tmp_path / "in.npz", x=np.ones((1, 2), np.float32))
+    right = give(tmp_path / "out.npz", y=np.array([[1.5, -2.0]], np.float32))
+    result = host.take(path, inputs=given, references=right)
+    assert result.passed, result.message
+    assert result.payloads["example"].reference_note == ""
+    give(tmp_path / "out.npz", y=np.zeros((1, 2), np.float32))
+    assert host.take(path, inputs=given, references=right).cause == "wrong_output"
+    named = give(tmp_path / "named.npz", z=np.zeros((1, 2), np.float32))
+    result = host.take(path, inputs=given, references=named)
+    assert (result.cause, "no output of that name" in result.message) == ("inputs_unusable", True)

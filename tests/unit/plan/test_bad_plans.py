@@ -132,6 +132,10 @@ def test_a_plan_without_its_two_keys(read: Read, text: str, message: str) -> Non
             "plan.yaml:2:10: models[0]: references belongs to onnx: models; the others are held against torch",
         ),
         (
+            "{zoo: detector, inputs: in.npz}",
+            "plan.yaml:2:10: models[0]: inputs belongs to onnx: and factory: models; a model of the zoo has its own",
+        ),
+        (
             "{factory: 'a:b', args: {c: .nan}}",
             "plan.yaml:2:33: models[0].args: args holds a number that is not finite, which cannot be handed on",
         ),

@@ -140,9 +140,10 @@ def test_file_references_belong_to_the_plans_folder(read: Read, tmp_path: Path, 
 
 def test_relative_base_folders_become_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    loaded = parse_plan("version: 1\nmodels: [{onnx: m.onnx, references: refs}]\n", Path(), "plan.yaml")
+    loaded = parse_plan("version: 1\nmodels: [{onnx: m.onnx, references: refs, inputs: in.npz}]\n", Path(), "p.yaml")
     source = sources_of(loaded.plan, loaded.base_dir)[0]
     assert (source.ref, source.references) == (f"{tmp_path}/m.onnx", f"{tmp_path}/refs")
+    assert source.inputs == f"{tmp_path}/in.npz"
 
 
 def test_a_stored_plan_that_is_not_valid_any_more_says_so() -> None:

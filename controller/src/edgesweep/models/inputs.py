@@ -14,6 +14,9 @@ from edgesweep.models.tree import leaves_of, map_leaves, map_tensors
 if TYPE_CHECKING:
     import torch
 
+#: The largest whole number that may be drawn up to by torch.
+_LARGEST_BOUND = 2**63 - 2
+
 
 def example_of(model: Model) -> dict[str, Any]:
     """The example inputs by `forward` parameter name, in the order of the signature.
@@ -127,22 +130,37 @@ def bounds_of(whole: torch.Tensor) -> tuple[int, int]:
 
 def _draw(example: torch.Tensor, shape: tuple[int, ...], seed: int) -> torch.Tensor:
     """Values like those of `example` in another shape."""
+    import numpy as np
     import torch
+
+    from edgesweep.models.drawing import HUGE, draw_like
 
     example = example.detach()
     generator = torch.Generator().manual_seed(seed)
-    if example.numel() == 0 or example.is_complex():
+    if example.is_complex():
         return torch.randn(shape, generator=generator, dtype=torch.float32).to(example.dtype)
+    if example.numel() == 0:
+        # Nothing is known of its values: 0 is an index and a mask, and a normal number is no denormal one.
+        if not example.is_floating_point():
+            return torch.zeros(shape, dtype=example.dtype)
+        example = torch.zeros(1, dtype=example.dtype)
     if _is_mask(example):
         return _repeat(example, shape)
     if not example.is_floating_point():
         low, high = bounds_of(example)
+        if high > _LARGEST_BOUND:
+            # torch's own takes no bound beyond 64 bits with a sign.
+            return torch.from_numpy(draw_like(example.cpu().numpy(), shape, np.random.default_rng(seed)))
         return torch.randint(low, high + 1, shape, generator=generator, dtype=torch.int64).to(example.dtype)
     wide = example.to(torch.float64)
     least, most = float(wide.min()), float(wide.max())
     if least < most:
+        # The square of a deviation must be a number still, be the example a mask of the least number that there is.
+        largest = max(abs(least), abs(most))
+        scale = largest if largest > HUGE else 1.0
         drawn = torch.randn(shape, generator=generator, dtype=torch.float64)
-        values = (drawn * wide.std(correction=0) + wide.mean()).clamp(least, most)
+        wide = wide / scale
+        values = (drawn * wide.std(correction=0) + wide.mean()).clamp(least / scale, most / scale) * scale
     elif least:
         # A constant such as all ones is as often a float mask as a placeholder: keep its sign and size, yet vary it.
         values = least * (0.5 + 0.5 * torch.rand(shape, generator=generator, dtype=torch.float64))

@@ -9,6 +9,7 @@ from typing import Any
 from edgesweep.errors import EdgesweepError
 from edgesweep.models.check import check_declarations, unusable
 from edgesweep.models.factory import find_factory, words_of
+from edgesweep.models.given_tensors import with_given
 from edgesweep.models.inputs import settled
 from edgesweep.models.model import Model
 from edgesweep.models.source import ModelSource, SourceKind
@@ -26,7 +27,7 @@ def load_model(source: ModelSource) -> Model:
 
     Raises:
         EdgesweepError: `model_unusable` with one sentence that names the model and its own error, which is the
-            `__cause__`; `missing_extra` when torch is not installed, `package_missing` when another package is not that
+            `__cause__`; `inputs_unusable` when the `.npz` file of the source does not fit; `missing_extra` when torch is not installed, `package_missing` when another package is not that
             a built-in model needs.
     """
     if source.kind is SourceKind.ONNX:
@@ -46,6 +47,10 @@ def load_model(source: ModelSource) -> Model:
     inputs = settled(model.example_inputs)
     model = dataclasses.replace(model, example_inputs=inputs, name=source.name, dynamic=dynamic, ranges=ranges)
     checked = check_declarations(source.name, model)
+    if source.inputs is not None:
+        # The factory's own example comes first: what is given is held against it.
+        model = with_given(source, dataclasses.replace(model, dynamic=checked))
+        checked = check_declarations(source.name, model)
     ranges = {name: (int(low), int(high)) for name, (low, high) in model.ranges.items()}
     return dataclasses.replace(model, dynamic=checked, ranges=ranges, output_names=tuple(model.output_names))
 

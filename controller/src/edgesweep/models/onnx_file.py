@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgesweep.models.check import unusable
+from edgesweep.models.given import Wanted, given_inputs, sizes_given
 from edgesweep.models.source import ModelFacts, ModelSource
 
 if TYPE_CHECKING:
@@ -58,16 +59,35 @@ def dynamic_of(source: ModelSource, header: OnnxHeader) -> dict[str, dict[int, s
     return found
 
 
+def wanted_by(source: ModelSource, header: OnnxHeader) -> tuple[Wanted, ...]:
+    """What the file takes as inputs, its dynamic dimensions called as the plan calls them."""
+    names = dynamic_of(source, header)
+    # A header does not tell a scalar from an input of which no shape is known.
+    return tuple(
+        Wanted(
+            value.name,
+            value.dtype,
+            tuple(names[value.name].get(axis, dim) for axis, dim in enumerate(value.dims)) or None,
+        )
+        for value in header.inputs
+    )
+
+
 def describe_file(source: ModelSource) -> ModelFacts:
-    """The facts of an `.onnx` file. It has no example: one is made at each dimension's smallest size, 1 by default.
+    """The facts of an `.onnx` file. Its example is the one that the source gives, else one at each dimension's smallest size.
+
+    A dimension without a range is 1 at its smallest.
 
     Raises:
-        EdgesweepError: `model_unusable`, see `header_of` and `dynamic_of`; also for a range of no dimension of the file.
+        EdgesweepError: `model_unusable`, see `header_of` and `dynamic_of`; also for a range of no dimension of the file;
+            `inputs_unusable` for given inputs that the file does not take.
     """
     header = header_of(source)
     dimensions = tuple(dict.fromkeys(name for axes in dynamic_of(source, header).values() for name in axes.values()))
     _check_ranges(source.name, source.ranges, dimensions)
-    example = {name: source.ranges.get(name, (1, 1))[0] for name in dimensions}
+    wanted = wanted_by(source, header)
+    given = sizes_given(source, given_inputs(source, wanted), wanted)
+    example = {name: given.get(name, source.ranges.get(name, (1, 1))[0]) for name in dimensions}
     return ModelFacts(source.name, dimensions, dict(source.ranges), example, header.opset)
 
 

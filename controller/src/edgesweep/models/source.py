@@ -21,6 +21,8 @@ class ModelSource:
 
     `ref` is a zoo name, `file.py:callable` / `package.module:callable`, or the path of an `.onnx` file; file paths are
     absolute. `dynamic` maps an input to its named dynamic dimensions by axis, `ranges` a dimension to the sizes it may take.
+    `inputs` is a `.npz` file with the example inputs, `references` a folder or a `.npz` file with an `.onnx` file's outputs for
+    them; `seed` that of the inputs that are made up for an `.onnx` file.
     """
 
     kind: SourceKind
@@ -30,6 +32,8 @@ class ModelSource:
     dynamic: dict[str, dict[int, str]] = field(default_factory=dict)
     ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
     references: str | None = None
+    inputs: str | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

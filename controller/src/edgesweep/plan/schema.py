@@ -101,6 +101,7 @@ class ModelEntry(Section):
     dynamic: dict[str, dict[Annotated[int, Field(ge=0)], Dimension]] = Field(default_factory=dict)
     ranges: dict[Dimension, SizeRange] = Field(default_factory=dict)
     references: str | None = None
+    inputs: str | None = None
     export: ExportOverride | None = None
 
     @field_validator("zoo")
@@ -143,6 +144,8 @@ class ModelEntry(Section):
             raise refusal("an onnx: model takes no export: it is measured as it is")
         if self.onnx is None and self.references is not None:
             raise refusal("references belongs to onnx: models; the others are held against torch")
+        if self.zoo is not None and self.inputs is not None:
+            raise refusal("inputs belongs to onnx: and factory: models; a model of the zoo has its own")
         if not is_name(self.model_name):
             raise refusal(f"'{self.model_name}' cannot stand in a cell's name; give the model another one with name:")
         self._check_ranges()

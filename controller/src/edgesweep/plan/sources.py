@@ -22,6 +22,7 @@ def _source(entry: ModelEntry, base_dir: Path) -> ModelSource:
         dynamic={name: dict(axes) for name, axes in entry.dynamic.items()},
         ranges=dict(entry.ranges),
         references=None if entry.references is None else str(_absolute(entry.references, base_dir)),
+        inputs=None if entry.inputs is None else str(_absolute(entry.inputs, base_dir)),
     )
 
 

@@ -51,6 +51,21 @@ def throughput(summary: LatencySummary | None, items_per_inference: int) -> Json
     return {"inferences": 1 / summary.mean, "items": items_per_inference / summary.mean}
 
 
+def inputs(export: ExportResult | None, shape: str) -> list[Json]:
+    """`inputs`: what the model is fed with at this `shape`, each array named by the digest of its `.npy` file."""
+    payload = export.payloads.get(shape) if export else None
+    return [
+        {
+            "name": tensor.name,
+            "dtype": tensor.dtype,
+            "shape": list(tensor.shape),
+            "sha256": tensor.blob.sha256,
+            "size_bytes": tensor.blob.size_bytes,
+        }
+        for tensor in (payload.inputs if payload else ())
+    ]
+
+
 def memory(trials: Sequence[TrialRecord]) -> Json | None:
     """`memory_bytes`: the median over trials of each phase, and how they were read."""
     phases = [phase for trial in trials for phase in trial.result.memory]

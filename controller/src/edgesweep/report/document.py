@@ -119,6 +119,7 @@ def _cell(record: CellRecord, trials: Mapping[str, Sequence[TrialRecord]]) -> Js
         "latency_s": figures.latency(latency, measured),
         "throughput_per_s": figures.throughput(latency, items),
         "items_per_inference": items,
+        "inputs": figures.inputs(record.export, record.cell.shape.slug),
         "memory_bytes": figures.memory(measured),
         "cold_start_s": figures.cold_start(measured),
         "placement": figures.placement(measured),

@@ -180,7 +180,7 @@ async def facts_of_models(sources: Sequence[ModelSource], exports: Exports) -> d
         try:
             return await exports.describe(source)
         except EdgesweepError as error:
-            if error.code != "model_unusable":
+            if error.code not in {"model_unusable", "inputs_unusable"}:
                 raise
             return None
 

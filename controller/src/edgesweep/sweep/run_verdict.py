@@ -10,7 +10,7 @@ from edgesweep.plan.runtimes import UNKNOWN_RUNTIME
 from edgesweep.store.records import CellRecord, Outcome, RunView, Verdict
 
 #: Causes that lie in the plan's own model, not in a way of exporting it.
-UNUSABLE = frozenset({"factory_failed", "factory_timeout", "invalid_model_file"})
+UNUSABLE = frozenset({"factory_failed", "factory_timeout", "invalid_model_file", "inputs_unusable"})
 
 _BAD = frozenset({Outcome.FAILED, Outcome.FALLBACK})
 

@@ -21,7 +21,7 @@ from edgesweep.store.records import (
     TrialRecord,
     Verdict,
 )
-from edgesweep_proto.blob import Blob, Manifest
+from edgesweep_proto.blob import Blob, Manifest, Tensor
 from edgesweep_proto.device import CpuCluster, Device, ProviderProbe, Reading, Runtime
 from edgesweep_proto.trial import (
     Accounting,
@@ -54,6 +54,7 @@ DEVICE = DeviceRecord(
 )  # fmt: skip
 
 
+INPUT = Tensor("x", Blob("56" * 32, 160), "float32", (4, 3))
 REFUTED = Prediction("opset_unsupported", "opset 17 is above 16", PredictionState.REFUTED, "pi5/mlp", "opset 16")
 
 
@@ -75,7 +76,7 @@ def export(of: Cell, digest: str = "cd" * 32, **changes) -> ExportResult:
     produced = Produced(of.variant.opset, 10, {"x": ("batch",)}, digest, "ef" * 32, 4096, 65, ("", "com.microsoft"))
     passed = ExportResult(
         of.variant, Stage.CHECK, manifest=Manifest(Blob("12" * 32, 1096), (Blob("34" * 32, 3000),)), produced=produced,
-        payloads={"batch4": Payload((("batch", 4),), (), (), items=4)}, numerics=Numerics(1e-7, 1e-6, 1),
+        payloads={"batch4": Payload((("batch", 4),), (INPUT,), (), items=4)}, numerics=Numerics(1e-7, 1e-6, 1),
         proof=(SizeProof("batch=2"), SizeProof("batch=9")), seconds=2.5,
     )  # fmt: skip
     return replace(passed, **changes)

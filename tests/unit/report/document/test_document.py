@@ -56,6 +56,9 @@ def test_a_measured_cell_has_figures_over_its_trials(doc):
         "session_peak": 1000, "first_run_peak": 1500, "steady_peak": 2001, "retained": 900, "method": "VmHWM",
         "methods": {"session_peak": "VmHWM", "first_run_peak": "VmHWM", "steady_peak": "VmHWM", "retained": "VmRSS"},
     }  # fmt: skip
+    assert cell["inputs"] == [
+        {"name": "x", "dtype": "float32", "shape": [4, 3], "sha256": "56" * 32, "size_bytes": 160}
+    ]
     assert cell["cold_start_s"] == {"import": 0.1, "session": 0.04, "first_run": 0.003, "second_run": 0.002}
     assert cell["placement"]["shares"][0] == {"provider": "XnnpackExecutionProvider", "nodes": 60, "time_share": 0.9}
     assert cell["placement"]["hashes"] == ["aa"]

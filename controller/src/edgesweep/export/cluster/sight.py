@@ -26,7 +26,7 @@ def sight_of(source: ModelSource) -> Sight:
     Only the file that the plan names is looked at, not what it imports in turn.
     """
     factory, _, _ = source.ref.rpartition(":")
-    named = [source.references] if source.references else []
+    named = [name for name in (source.references, source.inputs) if name]
     packages = []
     if source.kind is SourceKind.ONNX:
         named.append(source.ref)

@@ -19,7 +19,7 @@ from edgesweep_proto.blob import Blob, Manifest
 from edgesweep_proto.codec import to_json
 from edgesweep_proto.trial import Stage
 
-from edgesweep.errors import CATALOGUE
+from edgesweep.errors import CATALOGUE, EdgesweepError
 from edgesweep.export.artifacts.blobs import Blobs, digest_of
 from edgesweep.export.artifacts.cache import ExportCache, environment
 from edgesweep.export.artifacts.canonical import (
@@ -108,7 +108,9 @@ def _take(
             proof = prove(artifact, cases, tolerance, bench.proof_timeout_s)
             failure = _finding(source, proof)
         except UnusableInputError as error:
-            failure = Failure(Stage.CHECK, "invalid_model_file", str(error))
+            failure = Failure(Stage.CHECK, "inputs_unusable", str(error))
+        except EdgesweepError as error:
+            failure = Failure(Stage.CHECK, error.code, error.message)
     if failure is not None or proof is None:
         failure = failure or Failure(Stage.CHECK, "unknown", "the file was not proven")
         return replace(result, cause=failure.cause, message=failure.message, detail=failure.detail), ""
@@ -196,18 +198,26 @@ def _beside(path: Path, location: str) -> Path:
 
 
 def _key(source: ModelSource, variant: Variant, shapes: Sequence[Shape], file: _File) -> str:
-    references = sorted(Path(source.references).rglob("*.npy")) if source.references else []
+    given = _given_files(source.references) + _given_files(source.inputs)
     return digest_json(
         {
             "file": digest_of(file.path),
             "data": sorted((location, digest_of(path)) for location, path in file.data.items()),
-            "references": [(str(path), digest_of(path)) for path in references],
+            "given": [(str(path), digest_of(path)) for path in given],
             "source": source_key(source),
             "variant": to_json(variant),
             "shapes": sorted(shape.slug for shape in shapes),
             "environment": dict(environment()),
         }
     )
+
+
+def _given_files(path: str | None) -> list[Path]:
+    """The file, or the arrays in the folder, that the user gives; one that is not there is told of when it is read."""
+    if path is None:
+        return []
+    given = Path(path)
+    return [given] if given.is_file() else sorted(given.rglob("*.npy"))
 
 
 def _store(file: _File, folder: Path, blobs: Blobs) -> tuple[Manifest, Path]:

@@ -55,6 +55,8 @@ def source_from_json(data: dict[str, Any]) -> ModelSource:
         dynamic={path: {int(axis): name for axis, name in axes.items()} for path, axes in data["dynamic"].items()},
         ranges={name: (int(low), int(high)) for name, (low, high) in data["ranges"].items()},
         references=data["references"],
+        inputs=data["inputs"],
+        seed=int(data["seed"]),
     )
 
 
@@ -144,6 +146,8 @@ def _factory_failure(error: EdgesweepError) -> Failure:
         return _out_of_memory(detail)
     if error.code in _NOT_INSTALLED:
         return failure_of_host(error.message, detail)
+    if error.code == "inputs_unusable":
+        return Failure(Stage.EXPORT, error.code, error.message)
     return Failure(Stage.EXPORT, "factory_failed", error.message, detail)
 
 

@@ -97,7 +97,7 @@ async def attempt(
     except WorkerDiedError as error:
         return _bound(job, error.step, _SHARED_DEATHS, _died(error))
     result: ExportResult = from_json(ExportResult, answer["result"])
-    return Attempt(result, "model" if result.cause == "factory_failed" else "job")
+    return Attempt(result, "model" if result.cause in {"factory_failed", "inputs_unusable"} else "job")
 
 
 async def warm_up(slot: Slot) -> None:
