@@ -33,11 +33,15 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class SessionRequest:
-    """What is asked of the session; 0 intra-op threads means one per CPU that the worker may use."""
+    """What is asked of the session; 0 intra-op threads means one per CPU that the worker may use.
+
+    With `no_cpu_arena` the CPU's values are taken from the system one by one and given back after each run.
+    """
 
     intra_op_threads: int = 1
     inter_op_threads: int = 1
     graph_optimization: str = "all"
+    no_cpu_arena: bool = False
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ def make_options(ort: Any, request: SessionRequest) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = request.intra_op_threads or len(os.sched_getaffinity(0))
     options.inter_op_num_threads = request.inter_op_threads
+    options.enable_cpu_mem_arena = not request.no_cpu_arena
     if request.inter_op_threads > 1:
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[request.graph_optimization])
