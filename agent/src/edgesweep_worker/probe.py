@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import platform
-import statistics
 import tempfile
 from typing import Any, Callable
 
-from edgesweep_worker import limits, null_model
+from edgesweep_worker import call_probe, limits, null_model
 from edgesweep_worker.failure import EVIDENCE_LIMIT
 from edgesweep_worker.forked import NoAnswer, ask_child
 
 #: A provider that hangs must not take the probe with it.
 _PROVIDER_SECONDS = 60.0
-_FLOOR_WARMUP, _FLOOR_CALLS = 200, 2000
 _MESSAGE_LIMIT = 500
 
 
@@ -41,6 +39,8 @@ def probe_runtime(scratch_dir: str) -> dict[str, Any]:
         "max_ir_version": None,
         "types": [],
         "domains": [],
+        "call": "",
+        "call_costs_s": {},
     }
     try:
         import numpy as np
@@ -70,7 +70,7 @@ def probe_runtime(scratch_dir: str) -> dict[str, Any]:
     ]
     if tried.get("CPUExecutionProvider", (0, ""))[0]:
         found.update(limits.probe_limits(ort))
-        found["harness_floor_s"] = _harness_floor_s(ort)
+        found.update(call_probe.probe_calls(ort))
     return found
 
 
@@ -115,23 +115,3 @@ def _in_child(try_it: Callable[[], tuple[int, str]]) -> tuple[int, str]:
     except NoAnswer as error:
         return 0, str(error)
     return int(nodes), str(words)
-
-
-def _harness_floor_s(ort: Any) -> float:
-    """Median seconds of one bound call of a model that does next to nothing."""
-    import numpy as np
-
-    from edgesweep_worker import calls, loop
-    from edgesweep_worker.inputs import aligned_empty
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(null_model.add_model(), options, providers=["CPUExecutionProvider"])
-    array = aligned_empty((1, 8), np.float32)
-    array[...] = 1.0
-    call = calls.make_call(ort, session, {"x": array}, "bound", [("CPUExecutionProvider", {})])
-    call.run()
-    call.settle()
-    loop.run_timed(call.function, call.first, call.second, loop.Limits(_FLOOR_WARMUP, 0))
-    timed = loop.run_timed(call.function, call.first, call.second, loop.Limits(_FLOOR_CALLS, 0))
-    return statistics.median(timed.samples) / 1e9

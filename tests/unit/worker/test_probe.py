@@ -32,6 +32,8 @@ def test_the_probe_of_this_runtime(workshop, tmp_path):
         "max_ir_version",
         "types",
         "domains",
+        "call",
+        "call_costs_s",
     }
     assert runtime["version"] == onnxruntime.__version__
     assert runtime["python_version"] == platform.python_version()
