@@ -64,6 +64,7 @@ KINDS = {
     "optional_given": Kind(("x", "mask")),
     "optional_gap": Kind(("x", "bias"), cut=True),
     "optional_gap_by_name": Kind(("x", "bias")),
+    "optional_number": Kind(("x", "mask"), cut=True),
     "optional_nested": Kind(("parts.0", "parts.2"), cut=True),
     # What a trace may drop, merge or mistake
     "ignored": Kind(("x", "unused", "y"), dropped=("unused",)),
@@ -111,6 +112,11 @@ KINDS = {
     "sparse": Kind(cause="type_unsupported", words="sparse", cut=True),
     # Shapes and layouts
     "scalar": Kind(("x", "factor"), 2),
+    "scalar_count": Kind(("x", "count"), 2, cut=True),
+    "scalar_read": Kind(("x", "count"), causes=(("torchscript", "wrong_output"),), cut=True),
+    "mask_read": Kind(
+        ("x", "mask"), causes=(("torchscript", "wrong_output"), ("dynamo", "export_data_dependent")), cut=True
+    ),
     "empty": Kind(("x", "past")),
     "empty_dynamic": Kind(cause="factory_failed", words="is empty", cut=True),
     "expanded": Kind(PAIR, 2),

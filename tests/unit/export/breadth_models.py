@@ -310,6 +310,18 @@ def optional_gap_by_name():
     return Model(Masked(), {"x": rows(), "bias": rows()}, {"x": {0: "batch"}, "bias": {0: "batch"}}, BATCH)
 
 
+def optional_number():
+    """Defaults that are numbers, left out."""
+
+    class Scaled(nn.Module):
+        def forward(self, x, mask=None, scale=1.5, shift=2, squared=False):
+            x = x * scale + shift
+            x = x * x if squared else x
+            return x if mask is None else x * mask
+
+    return Model(Scaled(), (rows(), rows()), {"x": {0: "batch"}, "mask": {0: "batch"}}, BATCH)
+
+
 class NestedOptional(nn.Module):
     def forward(self, parts):
         first, mask, last = parts
@@ -665,6 +677,37 @@ def scalar():
             return x * factor, (x * factor).sum()
 
     return Model(Scaled(), (rows(), torch.tensor(2.5)), {"x": {0: "batch"}}, BATCH)
+
+
+def scalar_count():
+    """Nothing reads it in Python."""
+
+    class Scaled(nn.Module):
+        def forward(self, x, count):
+            return x * count, count + 1
+
+    return Model(Scaled(), (rows(), torch.tensor(3)), {"x": {0: "batch"}}, BATCH)
+
+
+def scalar_read():
+    """A count that Python reads, of which a trace knows one value only."""
+
+    class Headed(nn.Module):
+        def forward(self, x, count):
+            return x * int(count)
+
+    return Model(Headed(), (rows(), torch.tensor(3)), {"x": {0: "batch"}}, BATCH)
+
+
+def mask_read():
+    """A mask that is left out where it is open."""
+
+    class Masked(nn.Module):
+        def forward(self, x, mask):
+            return x if mask.all() else x * mask
+
+    example = (rows(), torch.ones(3, 4, dtype=torch.bool))
+    return Model(Masked(), example, {"x": {0: "batch"}, "mask": {0: "batch"}}, BATCH)
 
 
 def empty():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import textwrap
 import warnings
 from collections.abc import Callable
@@ -11,10 +12,16 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from edgesweep.errors import EdgesweepError
 from edgesweep.export.failures.classify import classify
+from edgesweep.export.failures.conversion import conversion_failure
 from edgesweep.export.failures.diagnosis import actionable
 from edgesweep.export.failures.failure import Failure
-from edgesweep.export.failures.host import DIAGNOSIS_MAX_CHARS
+from edgesweep.export.failures.host import DIAGNOSIS_MAX_CHARS, host_failure
+from edgesweep.export.proof.cases import ModelRefusesError
+from edgesweep.export.proof.prove import _unprovable
+from edgesweep.export.workers.main import _factory_failure
+from edgesweep.export.workers.workshop import _refused_example
 
 MODELS = """
 import torch
@@ -178,6 +185,29 @@ def test_an_endless_diagnosis_keeps_its_head_and_its_tail():
     assert "first words" in failure.detail
     assert failure.detail.rstrip().endswith("last words")
     assert "characters left out" in failure.detail
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        pytest.param(lambda error: conversion_failure(error, "precision_unsupported", "fp16"), id="conversion"),
+        pytest.param(lambda error: host_failure(OSError(errno.ENOSPC, str(error))), id="host"),
+        pytest.param(
+            lambda error: _factory_failure(_raised_from(EdgesweepError("model_unusable", "no"), error)), id="factory"
+        ),
+        pytest.param(lambda error: _refused_example(_raised_from(ModelRefusesError("no"), error)), id="example"),
+        pytest.param(lambda error: _unprovable("no", str(error)), id="proof"),
+    ],
+)
+def test_every_step_keeps_the_head_and_the_tail_of_its_pages(judge):
+    failure = judge(ValueError("the first line\n" + "advice\n" * 4000 + "the last line"))
+    assert "the first line" in failure.detail
+    assert "the last line" in failure.detail
+
+
+def _raised_from(error, cause):
+    error.__cause__ = cause
+    return error
 
 
 def test_words_without_anything_to_act_on_give_nothing():

@@ -260,6 +260,11 @@ def test_an_exporter_s_advice_is_shortened_and_kept():
     assert len(found.message) <= 300
 
 
+def test_an_opset_below_what_dynamo_s_converter_takes_is_not_the_model_s_fault():
+    found = classify(ValueError("Target opset version 17 is not supported. Supported range: 18 to 25."), "dynamo", 17)
+    assert (found.cause, found.message) == ("export_unsupported_opset", "dynamo does not offer opset 17")
+
+
 def test_every_cause_the_room_names_is_in_the_catalogue():
     for error in (
         MemoryError(),

@@ -77,3 +77,50 @@ def test_values_that_torch_refuses_or_answers_without_a_number_are_left_out():
         return x.sqrt()
 
     assert tried(refusing, floats().abs()) == {}
+
+
+class Two(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x, other):
+        return self.function(x, other)
+
+
+@pytest.mark.parametrize(
+    ("function", "other", "label"),
+    [
+        (lambda x, count: x * int(count), torch.tensor(2), "example with higher values"),
+        (lambda x, count: x[:, : int(count)].sum(1), torch.tensor(3, dtype=torch.uint8), "example with lower values"),
+        (lambda x, lengths: x * lengths.tolist()[0], torch.tensor([4, 4]), "example with higher values"),
+        (lambda x, lengths: x * float(lengths.numpy()[0]), torch.tensor([4, 4]), "example with higher values"),
+        (lambda x, step: x * 2 if step == 1 else x - 1, torch.tensor(1), "example with higher values"),
+        (lambda x, flag: x * 2 if flag else x - 1, torch.ones((), dtype=torch.bool), "example with masked values"),
+        (
+            lambda x, mask: x if mask.all() else x.masked_fill(~mask, 0.0),
+            torch.ones(1, 3, dtype=torch.bool),
+            "example with masked values",
+        ),
+        (
+            lambda x, mask: x if mask.all() else x * mask,
+            torch.ones(1, 3, dtype=torch.int64),
+            "example with masked values",
+        ),
+    ],
+)
+def test_counts_flags_and_masks_that_are_read_are_tried_at_others(function, other, label):
+    example = (floats(), other)
+    here = function(*example)
+    found = {tried.label: tried for tried in other_values(Model(Two(function), example))}
+    assert not torch.equal(found[label].outputs[0], here), "the trace's answer would be wrong there"
+    assert found[label].inputs["other"].dtype == other.dtype
+    assert found[label].inputs["other"].shape == other.shape
+
+
+def test_counts_and_masks_that_nobody_reads_stay():
+    example = (floats(), torch.tensor([[1, 0, 1]]))
+    model = Model(Two(lambda x, mask: x * mask), example)
+    assert [found.label for found in other_values(model)] == [TURNED]
+    scalar = Model(Two(lambda x, count: x * count), (floats(), torch.tensor(3)))
+    assert [found.label for found in other_values(scalar)] == [TURNED]

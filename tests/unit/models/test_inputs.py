@@ -67,6 +67,13 @@ def test_floats_lie_like_the_examples_and_hold_no_denormal(dtype: torch.dtype) -
     assert bool(((size == 0) | (size >= torch.finfo(dtype).tiny)).all())
 
 
+def test_no_two_floats_are_equal_because_they_were_kept_inside_the_examples_bounds() -> None:
+    example = torch.tensor([[-1.0, 0.5, 1.0]], dtype=torch.float64)
+    drawn = inputs_at(model_of(example), {"batch": 2000})["x"]
+    assert -1.0 <= float(drawn.min()) < float(drawn.max()) <= 1.0
+    assert drawn.unique().numel() == drawn.numel(), "topk and sort give equal values in any order"
+
+
 def test_a_constant_example_keeps_its_sign_and_zeros_become_normal_numbers() -> None:
     ones = inputs_at(model_of(torch.ones(1, 4)), {"batch": 50})["x"]
     assert 0.5 <= float(ones.min()) < float(ones.max()) <= 1.0

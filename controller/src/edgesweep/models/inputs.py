@@ -144,7 +144,7 @@ def _draw(example: torch.Tensor, shape: tuple[int, ...], seed: int) -> torch.Ten
         if not example.is_floating_point():
             return torch.zeros(shape, dtype=example.dtype)
         example = torch.zeros(1, dtype=example.dtype)
-    if _is_mask(example):
+    if is_mask(example):
         return _repeat(example, shape)
     if not example.is_floating_point():
         low, high = bounds_of(example)
@@ -159,8 +159,11 @@ def _draw(example: torch.Tensor, shape: tuple[int, ...], seed: int) -> torch.Ten
         largest = max(abs(least), abs(most))
         scale = largest if largest > HUGE else 1.0
         drawn = torch.randn(shape, generator=generator, dtype=torch.float64)
-        wide = wide / scale
-        values = (drawn * wide.std(correction=0) + wide.mean()).clamp(least / scale, most / scale) * scale
+        wide, lowest, highest = wide / scale, least / scale, most / scale
+        values = drawn * wide.std(correction=0) + wide.mean()
+        # Drawn again, rather than moved to the bound: equal values have no order for `topk` and `sort` to keep.
+        again = lowest + (highest - lowest) * torch.rand(shape, generator=generator, dtype=torch.float64)
+        values = torch.where((values < lowest) | (values > highest), again, values) * scale
     elif least:
         # A constant such as all ones is as often a float mask as a placeholder: keep its sign and size, yet vary it.
         values = least * (0.5 + 0.5 * torch.rand(shape, generator=generator, dtype=torch.float64))
@@ -170,7 +173,8 @@ def _draw(example: torch.Tensor, shape: tuple[int, ...], seed: int) -> torch.Ten
     return values.masked_fill(values.abs() < tiny, 0.0).to(example.dtype)
 
 
-def _is_mask(example: torch.Tensor) -> bool:
+def is_mask(example: torch.Tensor) -> bool:
+    """Whether a tensor that is not empty opens and shuts: booleans, whole numbers of 0 and 1, or infinities among floats."""
     import torch
 
     if example.dtype is torch.bool:

@@ -5,6 +5,7 @@ What it writes may hold for the traced values and sizes only; its warnings say w
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,12 +63,16 @@ class _Tracing:
 def _positional(request: Request) -> tuple[torch.nn.Module, tuple[Any, ...]]:
     """A module and arguments that the tracer can follow: tensors by position only.
 
-    The tracer drops keyword arguments and mixes up nested ones, so a module that takes such is wrapped.
+    The tracer drops keyword arguments and mixes up nested ones, so a module that takes such is wrapped. It also makes inputs
+    without a name of defaults that the call leaves out (`scale=1.0`).
     """
     import torch
 
     args, kwargs = call_of(request.module, request.inputs)
-    if not kwargs and all(isinstance(arg, torch.Tensor) for arg in args):
+    parameters = inspect.signature(request.module.forward).parameters
+    defaults = [parameter.default for name, parameter in parameters.items() if name not in request.inputs]
+    given = all(default is None or default is inspect.Parameter.empty for default in defaults)
+    if given and not kwargs and all(isinstance(arg, torch.Tensor) for arg in args):
         return request.module, args
     return by_position(request.module, request.inputs)
 

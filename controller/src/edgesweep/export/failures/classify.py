@@ -29,7 +29,9 @@ _DATA_DEPENDENT = (
     "dynamic control flow",
 )
 _UNSUPPORTED = frozenset({"UnsupportedOperatorError", "UnsupportedOperatorException", "DispatchError"})
-_UNSUPPORTED_OPSET = re.compile(r"Unsupported (ONNX opset version|onnx_opset_version)", re.IGNORECASE)
+_UNSUPPORTED_OPSET = re.compile(
+    r"Unsupported (ONNX opset version|onnx_opset_version)|Target opset version \d+ is not supported", re.IGNORECASE
+)
 
 
 def classify(error: BaseException, exporter: str, opset: int) -> Failure:

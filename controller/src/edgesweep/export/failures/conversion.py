@@ -10,7 +10,7 @@ from edgesweep_proto.trial import Stage
 from edgesweep.errors import CATALOGUE
 from edgesweep.export.failures.classify import shorten
 from edgesweep.export.failures.failure import Failure
-from edgesweep.export.failures.host import DETAIL_MAX_CHARS, host_failure, is_out_of_memory
+from edgesweep.export.failures.host import diagnosis, host_failure, is_out_of_memory
 from edgesweep.export.precisions import UnconvertibleError
 
 _NUMBERS = frozenset({"wrong_output", "nan_output"})
@@ -29,7 +29,7 @@ def conversion_failure(error: BaseException, cause: str, tool: str) -> Failure:
     trouble = host_failure(error)
     if trouble is not None:
         return trouble
-    detail = "".join(traceback.format_exception(error))[-DETAIL_MAX_CHARS:]
+    detail = diagnosis("".join(traceback.format_exception(error)))
     if is_out_of_memory(error):
         return Failure(Stage.EXPORT, "export_oom", f"{tool} ran out of the memory it was given", detail)
     words = next((line.strip() for line in str(error).splitlines() if line.strip()), "")

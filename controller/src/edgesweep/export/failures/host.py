@@ -16,9 +16,7 @@ from edgesweep_proto.trial import Stage
 
 from edgesweep.export.failures.failure import Failure
 
-#: The last part of a process's stderr or of a traceback that a failure keeps: megabytes help nobody.
-DETAIL_MAX_CHARS = 20_000
-#: What is kept of an exporter's own diagnosis, which is read from its beginning.
+#: What is kept of a traceback, a process's stderr or an exporter's own diagnosis: megabytes help nobody.
 DIAGNOSIS_MAX_CHARS = 200_000
 
 #: Sent by whoever shuts a service or a machine down, never by a process that fell over.
@@ -117,4 +115,4 @@ def _is_limited() -> bool:
 
 
 def _traceback_of(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))[-DETAIL_MAX_CHARS:]
+    return diagnosis("".join(traceback.format_exception(error)))

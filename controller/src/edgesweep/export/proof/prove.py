@@ -13,7 +13,7 @@ from edgesweep_proto.trial import Numerics, Stage, Tolerance
 
 from edgesweep.export.failures.classify import shorten
 from edgesweep.export.failures.failure import Failure
-from edgesweep.export.failures.host import DETAIL_MAX_CHARS, STOP_SIGNALS, failure_of_host, tells_of_host
+from edgesweep.export.failures.host import STOP_SIGNALS, diagnosis, failure_of_host, tells_of_host
 from edgesweep.export.proof.nursery import NURSERY
 from edgesweep.export.result import SizeProof
 
@@ -130,7 +130,7 @@ def _end(status: int) -> str:
 
 
 def _unprovable(message: str, detail: str) -> Failure:
-    return Failure(Stage.CHECK, "unprovable_here", shorten(message), detail[-DETAIL_MAX_CHARS:])
+    return Failure(Stage.CHECK, "unprovable_here", shorten(message), diagnosis(detail))
 
 
 def _judge(case: Case, answer: dict[str, Any]) -> Failure | None:

@@ -1,20 +1,21 @@
 """Inputs with other values than the example's: a branch that was traced away agrees at the example and differs at some.
 
-Every model is tried with its example turned round. One that reads a value in Python (`if x.max() > 1`, `float(x.mean())`)
-is tried with more, as long as they make it read something else: those are the inputs that a trace may not hold for.
+Every model is tried with its example turned round. One that reads a value in Python (`if x.max() > 1`, `float(x.mean())`,
+`lengths.tolist()`) is tried with more, as long as they make it read something else: those are the inputs that a trace may
+not hold for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgesweep.export.outputs import run_module
-from edgesweep.models.inputs import bounds_of, example_of
+from edgesweep.models.inputs import bounds_of, example_of, is_mask
 from edgesweep.models.model import Model
 from edgesweep.models.tree import map_tensors
 
@@ -73,19 +74,34 @@ def _run(model: Model, label: str, change: _Change) -> tuple[Tried, tuple[str, .
     return Tried(label, inputs, outputs), tuple(read)
 
 
-def _reading(read: list[str]) -> AbstractContextManager[Any]:
-    """Notes in `read` every value of a tensor that Python asks for: by `bool`, `int`, `float`, `item` or an `if`."""
+@contextmanager
+def _reading(read: list[str]) -> Iterator[None]:
+    """Notes in `read` every value of a tensor that Python asks for: by `bool`, `int`, `item`, an `if`, `tolist` or numpy."""
     import torch
+    from torch.overrides import TorchFunctionMode
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    class Reading(TorchDispatchMode):  # type: ignore[misc] # torch comes without types here
+    # What `bool`, `int`, `float`, `item` and slices end in, and what `torch.equal` does.
+    single = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default)  # noqa: SLF001
+    # These copy a whole tensor past the dispatcher.
+    whole = (torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__)
+
+    class Single(TorchDispatchMode):  # type: ignore[misc] # torch comes without types here
         def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             found = operator(*args, **(kwargs or {}))
-            if operator is torch.ops.aten._local_scalar_dense.default:  # noqa: SLF001 - what all of them end in
+            if operator in single:
                 read.append(repr(found))
             return found
 
-    return Reading()
+    class Whole(TorchFunctionMode):  # type: ignore[misc] # as above
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            found = function(*args, **(kwargs or {}))
+            if function in whole:
+                read.append(repr(np.asarray(found).tolist()))
+            return found
+
+    with Whole(), Single():
+        yield
 
 
 def _turned(_path: str, tensor: torch.Tensor) -> torch.Tensor:
@@ -98,7 +114,7 @@ def _turned(_path: str, tensor: torch.Tensor) -> torch.Tensor:
     if not _is_range(tensor):
         return tensor
     # By numpy, because torch turns round no unsigned numbers beyond 8 bits.
-    return torch.from_numpy(np.flip(tensor.numpy()).copy())
+    return torch.from_numpy(np.array(np.flip(tensor.numpy())))
 
 
 def _scaled(factor: float) -> _Change:
@@ -119,6 +135,34 @@ def _signed(sign: int, bound: int) -> _Change:
     return change
 
 
+def _counted(step: int) -> _Change:
+    """Whole numbers that are no mask, one up or down: lengths and counts, or indices next to the example's."""
+
+    def change(_path: str, tensor: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype is torch.bool or tensor.numel() == 0:
+            return tensor
+        if tensor.dim() and is_mask(tensor):
+            return tensor
+        array = tensor.numpy()
+        return torch.from_numpy(np.array(array + np.array(step).astype(array.dtype), dtype=array.dtype))
+
+    return change
+
+
+def _masked(_path: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Flags turned round, and masks in their second half, so that something is left open."""
+    if tensor.is_floating_point() or tensor.is_complex() or tensor.numel() == 0 or not is_mask(tensor):
+        return tensor
+    if tensor.dim() == 0:
+        return (tensor == 0).to(tensor.dtype)
+    changed = tensor.clone()
+    half = changed[..., (tensor.shape[-1] + 1) // 2 :]
+    half.copy_(half == 0)
+    return changed
+
+
 def _is_range(tensor: torch.Tensor) -> bool:
     """Whether it holds indices or counts: whole numbers that are no mask."""
     import torch
@@ -133,4 +177,7 @@ _CHANGES: dict[str, _Change] = {
     "smaller": _scaled(_SMALLER),
     "positive": _signed(1, 1),
     "negative": _signed(-1, 0),
+    "higher": _counted(1),
+    "lower": _counted(-1),
+    "masked": _masked,
 }

@@ -27,7 +27,7 @@ from edgesweep.export.artifacts.layout import Layout
 from edgesweep.export.failures.classify import shorten
 from edgesweep.export.failures.failure import Failure
 from edgesweep.export.failures.host import (
-    DETAIL_MAX_CHARS,
+    diagnosis,
     failure_of_host,
     file_failure,
     host_failure,
@@ -122,13 +122,13 @@ class _Worker:
             return failed(variant, host_failure(error) or _factory_failure(error))
         except Exception as error:  # noqa: BLE001 - a bug of ours is this variant's result, not the end of the others
             if is_out_of_memory(error):
-                return failed(variant, _out_of_memory(traceback.format_exc()))
+                return failed(variant, _out_of_memory(diagnosis(traceback.format_exc())))
             # An exporter's and a model's own errors were judged where they were raised: these files are ours.
             trouble = file_failure(error) if isinstance(error, OSError) else host_failure(error)
             if trouble is not None:
                 return failed(variant, trouble)
             message = shorten(f"an error that the catalogue does not know: {type(error).__name__}: {error}")
-            return failed(variant, Failure(Stage.EXPORT, "unknown", message, traceback.format_exc()))
+            return failed(variant, Failure(Stage.EXPORT, "unknown", message, diagnosis(traceback.format_exc())))
 
     def _result(self, source: ModelSource, variant: Variant, shapes: tuple[Shape, ...]) -> ExportResult:
         if source.kind is SourceKind.ONNX:
@@ -141,7 +141,7 @@ class _Worker:
 
 def _factory_failure(error: EdgesweepError) -> Failure:
     reason = error.__cause__ or error
-    detail = "".join(traceback.format_exception(reason))[-DETAIL_MAX_CHARS:]
+    detail = diagnosis("".join(traceback.format_exception(reason)))
     if is_out_of_memory(error):
         return _out_of_memory(detail)
     if error.code in _NOT_INSTALLED:

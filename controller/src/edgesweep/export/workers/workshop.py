@@ -26,7 +26,7 @@ from edgesweep.export.decomposition import list_translations
 from edgesweep.export.exporters import Request, Tracing, exporter_named
 from edgesweep.export.failures.classify import shorten
 from edgesweep.export.failures.failure import Failure
-from edgesweep.export.failures.host import DETAIL_MAX_CHARS
+from edgesweep.export.failures.host import diagnosis
 from edgesweep.export.proof.cases import Cases, ModelRefusesError, build_cases
 from edgesweep.export.registry import EXPORTERS, NONE, OPTIMISERS, PRECISIONS
 from edgesweep.export.result import ExportResult
@@ -258,5 +258,5 @@ def _refused_example(error: ModelRefusesError) -> Failure:
     cause = error.__cause__
     if isinstance(cause, EdgesweepError):
         return Failure(Stage.EXPORT, cause.code, cause.message)
-    detail = "".join(traceback.format_exception(cause or error))[-DETAIL_MAX_CHARS:]
+    detail = diagnosis("".join(traceback.format_exception(cause or error)))
     return Failure(Stage.EXPORT, "export_error", shorten(f"the model fails on its own example: {error}"), detail)
