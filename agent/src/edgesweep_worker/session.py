@@ -105,6 +105,7 @@ def read_back(ort: Any, session: Any, io_mode: str, call: str = "", call_cost_s:
         "intra_op_threads": int(options.intra_op_num_threads),
         "graph_optimization": names.get(options.graph_optimization_level, str(options.graph_optimization_level)),
         "io_mode": io_mode,
+        "no_cpu_arena": not options.enable_cpu_mem_arena,
         "call": call,
         "call_cost_s": call_cost_s,
     }

@@ -65,11 +65,15 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """What is asked of an onnxruntime session; `graph_optimization` is disabled, basic, extended or all."""
+    """What is asked of an onnxruntime session; `graph_optimization` is disabled, basic, extended or all.
+
+    With `no_cpu_arena` values on the CPU are taken from the system one by one and given back after each run.
+    """
 
     intra_op_threads: int = 1
     inter_op_threads: int = 1
     graph_optimization: str = "all"
+    no_cpu_arena: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +230,7 @@ class SessionFacts:
     io_mode: str
     call: str = ""
     call_cost_s: float | None = None
+    no_cpu_arena: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ plans = st.fixed_dictionaries(
                 "page_cache": some_of("warm", "cold"),
                 "provider_cache": some_of("asis", "empty", "primed"),
                 "pin_threads": st.sampled_from([[True], [False], [True, False]]),
+                "cpu_arena": st.sampled_from([[True], [False], [True, False]]),
             },
         ),
         "exclude": st.lists(troubles, max_size=2),

@@ -29,8 +29,8 @@ def three_alive(bench, mib):
     return bench.save("alive", nodes, {"x": [1, 1]}, {"y": [1, 1]}, tensors)
 
 
-def arena_of(workshop, bench, mib=1):
-    ended = workshop.run(bench.job(three_alive(bench, mib), {"x": np.ones((1, 1), dtype=np.float32)}))
+def arena_of(workshop, bench, mib=1, **session):
+    ended = workshop.run(bench.job(three_alive(bench, mib), {"x": np.ones((1, 1), dtype=np.float32)}, session=session))
     assert ended.verdict == ("pass", "placement", ""), ended.end
     return ended.facts.get("arena")
 
@@ -44,6 +44,10 @@ def test_the_values_that_live_at_once_are_told_to_the_byte_and_the_same_again(wo
     assert found["held_bytes"] >= found["held_first_run_bytes"] + 3 * MIB
     assert "onnxruntime" in found["method"]
     assert arena_of(workshop, bench) == found
+
+
+def test_a_session_without_an_arena_tells_of_none(workshop, bench):
+    assert arena_of(workshop, bench, no_cpu_arena=True) is None
 
 
 @pytest.mark.skipif(VERSION >= TOLD_FROM, reason="this onnxruntime tells of its arena")

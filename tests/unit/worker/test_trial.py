@@ -30,6 +30,7 @@ def test_a_right_model_passes_with_every_fact(workshop, bench):
         "io_mode": "bound",
         "call": "raw_binding",
         "call_cost_s": None,
+        "no_cpu_arena": False,
     }
     cold = dict(facts["cold_start"])
     assert all(cold.pop(step) > 0 for step in ("import_s", "session_s", "first_run_s", "second_run_s"))
@@ -104,12 +105,13 @@ def test_a_cap_ends_the_loop_before_the_floors(workshop, bench, protocol, reason
 
 
 def test_host_mode_and_session_options_are_read_back(workshop, bench):
-    session = {"intra_op_threads": 2, "graph_optimization": "basic"}
+    session = {"intra_op_threads": 2, "graph_optimization": "basic", "no_cpu_arena": True}
     ended = workshop.run(bench.good_job(protocol={"io_mode": "host"}, session=session))
     assert ended.verdict == ("pass", "placement", "")
     assert ended.facts["session"]["io_mode"] == "host"
     assert ended.facts["session"]["intra_op_threads"] == 2
     assert ended.facts["session"]["graph_optimization"] == "basic"
+    assert ended.facts["session"]["no_cpu_arena"] is True
     assert ended.tags == []  # so a second thread was really started
 
 

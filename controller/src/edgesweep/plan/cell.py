@@ -65,6 +65,7 @@ class Session:
     page_cache: str = "warm"
     provider_cache: str = "asis"
     pin_threads: bool = True
+    cpu_arena: bool = True
 
     @property
     def slug(self) -> str:
@@ -76,6 +77,7 @@ class Session:
             f"opt={self.graph_optimization}": self.graph_optimization != "all",
             f"page={self.page_cache}": self.page_cache != "warm",
             self.scenario.slug: self.scenario.kind != CLOSED,
+            "noarena": not self.cpu_arena,
             "unpinned": not self.pin_threads,
         }
         return "+".join([f"t{self.threads}", *sorted(option for option, given in options.items() if given)])

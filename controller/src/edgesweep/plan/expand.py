@@ -91,6 +91,7 @@ def _sessions(plan: PlanFile) -> tuple[Session, ...]:
             axes.page_cache,
             axes.provider_cache,
             axes.pin_threads,
+            axes.cpu_arena,
         )
     )
 

@@ -36,6 +36,7 @@ class SessionSection(Section):
         "asis",
     )
     pin_threads: Annotated[tuple[StrictBool, ...], Field(min_length=1), OneOrMany()] = (True,)
+    cpu_arena: Annotated[tuple[StrictBool, ...], Field(min_length=1), OneOrMany()] = (True,)
 
     @model_validator(mode="after")
     def _only_a_closed_loop_is_crowded(self) -> Self:

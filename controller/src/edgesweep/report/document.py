@@ -152,6 +152,7 @@ def _asked(record: CellRecord) -> Json:
         "page_cache": cell.session.page_cache,
         "provider_cache": cell.session.provider_cache,
         "pin_threads": cell.session.pin_threads,
+        "cpu_arena": cell.session.cpu_arena,
     }
 
 

@@ -164,7 +164,9 @@ def build_trial(planned: PlannedTrial, run_id: str, preset: Preset) -> Trial:
             Provider(full_name(name), dict(cell.provider_options.get(name, {}))) for name in cell.providers
         ),
         session=SessionOptions(
-            intra_op_threads=cell.session.threads, graph_optimization=cell.session.graph_optimization
+            intra_op_threads=cell.session.threads,
+            graph_optimization=cell.session.graph_optimization,
+            no_cpu_arena=not cell.session.cpu_arena,
         ),
         protocol=preset.protocol_for(cell.session),
         deadlines_s=preset.deadlines_for(cell.session),

@@ -156,20 +156,24 @@ class SessionOptions(_message.Message):
     INTRA_OP_THREADS_FIELD_NUMBER: _builtins.int
     INTER_OP_THREADS_FIELD_NUMBER: _builtins.int
     GRAPH_OPTIMIZATION_FIELD_NUMBER: _builtins.int
+    NO_CPU_ARENA_FIELD_NUMBER: _builtins.int
     intra_op_threads: _builtins.int
     inter_op_threads: _builtins.int
     graph_optimization: _builtins.str
     """disabled, basic, extended or all."""
+    no_cpu_arena: _builtins.bool
+    """Values on the CPU are taken from the system one by one, not from onnxruntime's arena."""
     def __init__(
         self,
         *,
         intra_op_threads: _builtins.int = ...,
         inter_op_threads: _builtins.int = ...,
         graph_optimization: _builtins.str = ...,
+        no_cpu_arena: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["graph_optimization", b"graph_optimization", "inter_op_threads", b"inter_op_threads", "intra_op_threads", b"intra_op_threads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["graph_optimization", b"graph_optimization", "inter_op_threads", b"inter_op_threads", "intra_op_threads", b"intra_op_threads", "no_cpu_arena", b"no_cpu_arena"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -598,6 +602,7 @@ class SessionFacts(_message.Message):
     IO_MODE_FIELD_NUMBER: _builtins.int
     CALL_FIELD_NUMBER: _builtins.int
     CALL_COST_S_FIELD_NUMBER: _builtins.int
+    NO_CPU_ARENA_FIELD_NUMBER: _builtins.int
     runtime_version: _builtins.str
     intra_op_threads: _builtins.int
     graph_optimization: _builtins.str
@@ -605,6 +610,8 @@ class SessionFacts(_message.Message):
     call: _builtins.str
     """How each inference is called: raw_binding, binding or run; and what that costs above the cheapest call known."""
     call_cost_s: _builtins.float
+    no_cpu_arena: _builtins.bool
+    """The session is without an arena on the CPU."""
     @_builtins.property
     def providers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -617,10 +624,11 @@ class SessionFacts(_message.Message):
         io_mode: _builtins.str = ...,
         call: _builtins.str = ...,
         call_cost_s: _builtins.float | None = ...,
+        no_cpu_arena: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_call_cost_s", b"_call_cost_s", "call_cost_s", b"call_cost_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_call_cost_s", b"_call_cost_s", "call", b"call", "call_cost_s", b"call_cost_s", "graph_optimization", b"graph_optimization", "intra_op_threads", b"intra_op_threads", "io_mode", b"io_mode", "providers", b"providers", "runtime_version", b"runtime_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_call_cost_s", b"_call_cost_s", "call", b"call", "call_cost_s", b"call_cost_s", "graph_optimization", b"graph_optimization", "intra_op_threads", b"intra_op_threads", "io_mode", b"io_mode", "no_cpu_arena", b"no_cpu_arena", "providers", b"providers", "runtime_version", b"runtime_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__call_cost_s: _TypeAlias = _typing.Literal["call_cost_s"]  # noqa: Y015
     _WhichOneofArgType__call_cost_s: _TypeAlias = _typing.Literal["_call_cost_s", b"_call_cost_s"]  # noqa: Y015
