@@ -8,7 +8,7 @@ from edgesweep.plan.cell import Skip
 from edgesweep.store.records import Outcome, Verdict
 from edgesweep.sweep.outcome import end_of_failed_export, end_of_skip, end_of_trials, follow
 from edgesweep.sweep.work import group_cells, variant_key
-from edgesweep_proto.trial import Stage, TrialOutcome
+from edgesweep_proto.trial import Protocol, Stage, TrialOutcome
 
 
 @pytest.fixture
@@ -19,7 +19,8 @@ def group(make_cell, make_export):
 
 
 def end(group, trials, *, planned=1, needed=100, fallback="warn", tags=()):
-    return end_of_trials(group, trials, planned=planned, needed=needed, fallback=fallback, host_tags=tags)
+    protocol = Protocol(min_inferences=needed)
+    return end_of_trials(group, trials, planned=planned, protocol=protocol, fallback=fallback, host_tags=tags)
 
 
 def test_fewer_inferences_than_the_protocol_asks_for_are_a_reason(group, make_trial) -> None:

@@ -126,6 +126,13 @@ def median_interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
     return _widened(_order_statistics(medians), float(np.median(values)))
 
 
+def half_width(summary: LatencySummary) -> float | None:
+    """Half the width of the interval over the median: how surely the median is known; None without an interval."""
+    if summary.ci95 is None or summary.median <= 0:
+        return None
+    return (summary.ci95[1] - summary.ci95[0]) / 2 / summary.median
+
+
 def order_rank(n: int) -> int:
     """The largest k for which the k-th smallest and k-th largest of `n` values bound the median at 95 %; 0 if none.
 

@@ -13,6 +13,7 @@ from edgesweep.compat.prediction import Prediction
 from edgesweep.errors import CATALOGUE
 from edgesweep.export.result import ExportResult
 from edgesweep.plan.cell import Cell
+from edgesweep.stats.series import Series
 from edgesweep.stats.summary import LatencySummary
 from edgesweep.stats.verdict import Verdict
 
@@ -103,7 +104,7 @@ class DeviceRecord:
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
-    """A trial with its result and the figures computed from its samples."""
+    """A trial with its result, the figures computed from its samples, and what their order says."""
 
     id: str
     cell_name: str
@@ -112,6 +113,7 @@ class TrialRecord:
     result: TrialResult
     latency: LatencySummary | None = None
     samples_digest: str | None = None
+    series: Series | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from edgesweep_proto.trial import Numerics, Stage, Tolerance, TrialResult
 from edgesweep.compat.prediction import Prediction
 from edgesweep.export.result import ExportResult, Payload, Produced, SizeProof
 from edgesweep.plan.cell import Cell, Session, Shape, Skip, Variant
+from edgesweep.stats.series import Series
 from edgesweep.stats.summary import LatencySummary
 from edgesweep.store.records import CellEnd, DeviceRecord, Outcome, RunRecord, TrialRecord, Verdict
 from edgesweep.store.serialise import clean_text, from_data, to_data
@@ -171,14 +172,14 @@ def trial_row(run_id: str, cell_id: int, trial: TrialRecord, samples_digest: str
         **columns,
         "median_s": trial.latency.median if trial.latency else None,
         "samples_digest": samples_digest,
-        "figures": {"latency": to_data(trial.latency), "result": result},
+        "figures": {"latency": to_data(trial.latency), "series": to_data(trial.series), "result": result},
     }
 
 
 def trial_from_row(row: Row, cell_name: str) -> TrialRecord:
     """The trial in `row`, which is one of the cell `cell_name`."""
     result = {**row["figures"]["result"], **{name: row[name] for name in _TRIAL_COLUMNS}, "trial_id": row["id"]}
-    latency = row["figures"]["latency"]
+    latency, series = row["figures"]["latency"], row["figures"].get("series")
     return TrialRecord(
         id=row["id"],
         cell_name=cell_name,
@@ -187,6 +188,7 @@ def trial_from_row(row: Row, cell_name: str) -> TrialRecord:
         result=from_data(TrialResult, result),
         latency=None if latency is None else from_data(LatencySummary, latency),
         samples_digest=row["samples_digest"],
+        series=None if series is None else from_data(Series, series),
     )
 
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 from edgesweep_proto.trial import Stage, TrialResult
 
 from edgesweep.plan.cell import Cell
+from edgesweep.plan.scenario import SUSTAINED
+from edgesweep.stats.series import look_at
 from edgesweep.stats.summary import summarise
 from edgesweep.store.records import CellEnd, Outcome, TrialRecord
 from edgesweep.store.samples import decode_samples
@@ -75,10 +77,13 @@ class Ledger:
 
     async def add_trial(self, planned: PlannedTrial, result: TrialResult, samples: bytes) -> None:
         """Stores a trial's result with its samples; a result that is stored already changes nothing."""
-        latency = None
-        if result.samples is not None and result.samples.measured_count:
-            measured = decode_samples(samples)[result.samples.warmup_count :]
-            latency = summarise(measured, result.samples.batch)
+        latency = series = None
+        told = result.samples
+        if told is not None and told.measured_count:
+            measured = decode_samples(samples)[told.warmup_count :]
+            is_sustained = planned.group.leader.session.scenario.kind == SUSTAINED
+            series = look_at(measured, told.batch, callers=told.concurrency, sustained=is_sustained)
+            latency = summarise(measured[series.head :], told.batch)
         name = planned.group.leader.name
         record = TrialRecord(
             result.trial_id,
@@ -88,6 +93,7 @@ class Ledger:
             result,
             latency,
             result.samples.blob.sha256 if result.samples else None,
+            series,
         )
         if await self._writer.call(self._store.save_trial, self.run_id, record, samples):
             self._trials.setdefault(name, []).append(record)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from edgesweep_proto.trial import Stage, TrialOutcome
+from edgesweep_proto.trial import Protocol, Stage, TrialOutcome
 
 from edgesweep.errors import CATALOGUE, remedy_for
 from edgesweep.export.result import ExportResult
 from edgesweep.plan.cell import Cell
-from edgesweep.stats.summary import LatencySummary, combine
-from edgesweep.stats.verdict import TrialFacts, judge
+from edgesweep.stats.facts import TrialFacts
+from edgesweep.stats.memory import over_trials
+from edgesweep.stats.series import Series
+from edgesweep.stats.summary import LatencySummary, combine, half_width
+from edgesweep.stats.verdict import judge
 from edgesweep.store.records import CellEnd, Outcome, TrialRecord, Verdict
 from edgesweep.sweep.work import COMPLETED, Group
 
@@ -66,7 +69,7 @@ def end_of_trials(
     trials: Sequence[TrialRecord],
     *,
     planned: int,
-    needed: int,
+    protocol: Protocol,
     fallback: str,
     host_tags: Sequence[str],
 ) -> CellEnd:
@@ -76,7 +79,7 @@ def end_of_trials(
         group: the cells that share the measurement.
         trials: every stored trial of the leader, retries included.
         planned: completed trials that the preset asks for.
-        needed: inferences that the protocol asks of each.
+        protocol: what was asked of each.
         fallback: the plan's policy for nodes outside the first provider: allow, warn or fail.
         host_tags: what is known about the device as a place to measure, e.g. `shared_host`.
     """
@@ -102,7 +105,9 @@ def end_of_trials(
         return _end_of_result(name, Outcome.FALLBACK, fallen[0], tags)
 
     latency = combine([trial.latency for trial in completed if trial.latency is not None])
-    verdict, reasons = judge([facts_of(trial, tags, needed) for trial in completed], planned=planned)
+    facts = [facts_of(trial, host_tags, protocol, group.leader.session.threads) for trial in completed]
+    verdict, reasons = judge(facts, planned=planned)
+    tags += series_tags(completed)
     if note:
         reasons = (*reasons, f"unverified: {note}")
     end = CellEnd(
@@ -155,19 +160,42 @@ def _apply_fallback_policy(end: CellEnd, trial: TrialRecord, fallback: str) -> C
     return replace(end, tags=tuple(dict.fromkeys((*end.tags, "partial"))), reasons=reasons)
 
 
-def facts_of(trial: TrialRecord, tags: Sequence[str], needed: int) -> TrialFacts:
+def facts_of(trial: TrialRecord, host_tags: Sequence[str], protocol: Protocol, threads: int) -> TrialFacts:
     """What the verdict needs to know of one trial."""
-    result = trial.result
+    result, latency, samples = trial.result, trial.latency, trial.result.samples
+    series = trial.series or Series()
     return TrialFacts(
-        n=trial.latency.n if trial.latency else 0,
+        n=latency.n + series.head if latency else 0,
         accounting=result.accounting,
-        stop_reason=result.samples.stop_reason if result.samples else "",
+        stop_reason=samples.stop_reason if samples else "",
         before=result.before,
         after=result.after,
-        tags=tuple(tags),
-        needed=needed,
-        median_s=median_of(trial.latency),
+        tags=(*result.tags, *host_tags),
+        median_s=median_of(latency),
+        batch=samples.batch if samples else 1,
+        half_width=half_width(latency) if latency else None,
+        late=samples.late if samples else 0,
+        protocol=protocol,
+        threads_asked=threads,
+        session=result.session,
+        threads=result.threads,
+        gates=result.gates,
+        trace=result.trace,
+        harness_floor_s=result.harness_floor_s,
+        series=series,
     )
+
+
+def series_tags(trials: Sequence[TrialRecord]) -> list[str]:
+    """Tags for what was left out of the figures: a head that was still warm-up, sizes that do not repeat."""
+    sizes: dict[str, list[int]] = {}
+    for trial in trials:
+        for phase in trial.result.memory:
+            sizes.setdefault(phase.phase, []).append(phase.size_bytes)
+    found = [over_trials(listed) for listed in sizes.values()]
+    varies = any(figure is not None and figure.median is None for figure in found)
+    heads = any(trial.series is not None and trial.series.head for trial in trials)
+    return ["warmup_left_out"] * heads + ["memory_varies"] * varies
 
 
 def follow(end: CellEnd, follower: Cell) -> CellEnd:

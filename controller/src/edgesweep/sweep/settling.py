@@ -102,7 +102,7 @@ class Settling:
             group,
             history.trials,
             planned=self._preset.trials,
-            needed=self._preset.protocol.min_inferences,
+            protocol=self._preset.protocol_for(group.leader.session),
             fallback=self._fallback,
             host_tags=self._host_tags,
         )
