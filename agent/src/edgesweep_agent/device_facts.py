@@ -10,6 +10,7 @@ from edgesweep_proto.device import Device
 
 from edgesweep_agent import __version__
 from edgesweep_agent.clock import boot_id, boottime
+from edgesweep_agent.clocks import Clocks
 from edgesweep_agent.cpu_clusters import find_clusters
 from edgesweep_agent.probes import answering
 from edgesweep_agent.probes.memory import meminfo
@@ -60,6 +61,7 @@ def describe_device(name: str, state_dir: Path, sysroot: Path = Path("/")) -> De
         hostname=uname.nodename,
         clusters=find_clusters(sysroot),
         unified_memory=unified_memory(sysroot),
+        clock_control=Clocks(sysroot, state_dir).control(),
     )
 
 

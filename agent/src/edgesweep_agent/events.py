@@ -24,9 +24,11 @@ class EventRing:
         self._more = asyncio.Event()
         self._quiet = quiet
 
-    def emit(self, trial_id: str, run_id: str, identity: str, state: TrialState, stage: Stage) -> None:
+    def emit(
+        self, trial_id: str, run_id: str, identity: str, state: TrialState, stage: Stage, waits_for: str = ""
+    ) -> None:
         """Number a step and wake whoever watches."""
-        event = TrialEvent(cursor=self._next, trial_id=trial_id, state=state, stage=stage, at=time.time())
+        event = TrialEvent(self._next, trial_id, state, stage, at=time.time(), waits_for=waits_for)
         self._next += 1
         self._events.append((event, run_id, identity))
         self._more.set()

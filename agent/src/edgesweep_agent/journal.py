@@ -29,12 +29,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The worker that a trial had when this was written; `pid` 0 means that it was about to start."""
+    """The worker that a trial had when this was written; `pid` 0 means that it was about to start.
+
+    `waits_for` names the gate (idle or thermal) that it waited for then.
+    """
 
     pid: int
     start_ticks: int
     boot_id: str
     started: float
+    waits_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)

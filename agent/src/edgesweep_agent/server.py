@@ -25,6 +25,7 @@ from edgesweep_agent.artifacts import BlobStore
 from edgesweep_agent.clock import boot_id
 from edgesweep_agent.events import EventRing
 from edgesweep_agent.faults import FaultInterceptor
+from edgesweep_agent.gates import Pace
 from edgesweep_agent.heap import trim_heap
 from edgesweep_agent.journal import Journal
 from edgesweep_agent.leases import LeaseBook
@@ -39,6 +40,7 @@ from edgesweep_agent.services.runtime import RuntimeServicer
 from edgesweep_agent.services.standard import add_standard_services
 from edgesweep_agent.services.trial import TrialServicer
 from edgesweep_agent.settings import Settings, listen_address
+from edgesweep_agent.surroundings import Surroundings
 from edgesweep_agent.tls import CertificateError, diagnose, server_credentials
 from edgesweep_agent.trial_run import TrialRun
 from edgesweep_agent.trials import Supervisor
@@ -70,7 +72,7 @@ class StartError(Exception):
 class Agent:
     """One agent on one state folder."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pace: Pace | None = None) -> None:
         self._settings = settings
         state_dir = settings.state_dir
         self._lock = _claim(state_dir)
@@ -84,13 +86,14 @@ class Agent:
         self.quiet = Quiet(on_rest=trim_heap)
         self.events = EventRing(self.journal.life, self.quiet)
         self.runtimes = RuntimeBook(settings.runtimes, state_dir, run_py, self.quiet)
+        self.surroundings = Surroundings(settings.sysroot, state_dir, pace)
         run_trial = TrialRun(
             self.journal,
             self.blobs,
             self.runtimes,
             self.quiet,
             run_py,
-            sysroot=settings.sysroot,
+            surroundings=self.surroundings,
             max_worker_bytes=settings.max_worker_bytes,
         )
         self.supervisor = Supervisor(
@@ -114,6 +117,7 @@ class Agent:
         await self._add_services(server, identity_of)
         port = self._bind(server)
         reap_orphans(self.journal)
+        self.surroundings.clocks.restore()
         await self.supervisor.resume()
         await server.start()
         # Known before anybody asks, so that the first answer does not keep a controller waiting.
@@ -126,6 +130,7 @@ class Agent:
             self._first_look.cancel()
             await asyncio.wait({self._first_look})
         await self.supervisor.stop()
+        self.surroundings.clocks.restore()
         if self._server is not None:
             await self._server.stop(_GRACE_S)
         os.close(self._lock)

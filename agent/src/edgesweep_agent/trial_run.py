@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from edgesweep_proto.trial import Stage, Trial, TrialOutcome, TrialResult, TrialState
 
@@ -19,18 +19,22 @@ from edgesweep_agent.durable import is_no_room, remove_tree
 from edgesweep_agent.findings import Findings
 from edgesweep_agent.journal import Entry, Journal, Running, store_stderr
 from edgesweep_agent.oom import oom_count
-from edgesweep_agent.probes import take_reading
-from edgesweep_agent.probes.throttle import throttled_since_boot
 from edgesweep_agent.quiet import Quiet
 from edgesweep_agent.runtimes import RuntimeBook
 from edgesweep_agent.staging import job, stage
+from edgesweep_agent.surroundings import Around, Surroundings
 from edgesweep_agent.verdicts import judge
 from edgesweep_agent.worker_process import WorkerStartError, run_worker
 
 #: Seconds without an event that a stage may take when the trial names no deadline.
 DEFAULT_DEADLINE_S = 120.0
 
-Emit = Callable[[Entry, TrialState, Stage], None]
+
+class Emit(Protocol):
+    """Tells whoever watches how far a trial is."""
+
+    def __call__(self, entry: Entry, state: TrialState, stage: Stage, waits_for: str = "", /) -> None:
+        """The trial of `entry` is in this state and stage, and waits for that gate, if for any."""
 
 
 class TrialRun:
@@ -44,7 +48,7 @@ class TrialRun:
         quiet: Quiet,
         run_py: Path,
         *,
-        sysroot: Path = Path("/"),
+        surroundings: Surroundings,
         max_worker_bytes: int | None = None,
     ) -> None:
         self._max_worker_bytes = max_worker_bytes
@@ -53,7 +57,8 @@ class TrialRun:
         self._runtimes = runtimes
         self._quiet = quiet
         self._run_py = run_py
-        self._sysroot = sysroot
+        self._surroundings = surroundings
+        self._sysroot = surroundings.sysroot
 
     async def prepare(self) -> None:
         """Know the runtimes; it may start a probe, so the device must not be held for a trial yet."""
@@ -75,34 +80,51 @@ class TrialRun:
         started = time.time()
         base = TrialResult(entry.trial_id, TrialOutcome.FAILED, Stage.LOAD, started=started, boot_id=boot_id())
         emit(entry, TrialState.RUNNING, Stage.LOAD)
-        before, throttled = take_reading(self._sysroot), throttled_since_boot(self._sysroot)
+        choice = _cpus(trial, self._sysroot)
+        around = self._surroundings.around(trial, choice, self._on_wait(entry, started, emit))
         runtime = self._runtimes.runtime(trial.runtime_id)
         try:
             python, fault = self._runtimes.interpreter(trial.runtime_id)
             if python is None:
                 result = replace(base, cause="runtime_unavailable", message=fault)
             else:
-                result = await self._run(entry, trial, python, started, emit)
+                async with around:
+                    result = await self._run(entry, trial, python, started, emit, choice, around)
         except WorkerStartError as error:
             result = _interrupted(base, str(error), full_disk=error.full_disk)
         except OSError as error:
             sentence = f"the board could not keep the trial's files: {error.strerror or error}"
             result = _interrupted(base, sentence, full_disk=is_no_room(error))
-        tags = result.tags
-        if newly := throttled_since_boot(self._sysroot) - throttled:
-            tags = (*tags, *(f"throttled:{name}" for name in sorted(newly)))
+        if trial.protocol.pin_threads and not choice.cpus:
+            result = replace(result, tags=(*result.tags, "not_pinned"))
         return replace(
-            result,
+            around.told(result),
             started=started,
             finished=time.time(),
             boot_id=base.boot_id,
-            before=before,
-            after=take_reading(self._sysroot),
-            tags=tags,
             harness_floor_s=runtime.harness_floor_s if runtime else None,
         )
 
-    async def _run(self, entry: Entry, trial: Trial, python: str, started: float, emit: Emit) -> TrialResult:
+    def _on_wait(self, entry: Entry, started: float, emit: Emit) -> Callable[[str], None]:
+        """Writes down and tells which gate the trial waits for."""
+
+        def note(gate: str) -> None:
+            running = Running(0, 0, boot_id(), started, waits_for=gate)
+            self._journal.set_running(entry.trial_id, running)
+            emit(entry, TrialState.RUNNING, Stage.LOAD, gate)
+
+        return note
+
+    async def _run(
+        self,
+        entry: Entry,
+        trial: Trial,
+        python: str,
+        started: float,
+        emit: Emit,
+        choice: CpuChoice,
+        around: Around,
+    ) -> TrialResult:
         work, samples_path = entry.folder / "work", entry.folder / "samples.bin"
         findings = Findings(trial.id, samples_path)
 
@@ -110,6 +132,7 @@ class TrialRun:
             if not findings.take(event):
                 return
             measuring = findings.stage is Stage.MEASURE
+            around.measuring(measuring=measuring)
             if not measuring:
                 self._quiet.set_timing(timing=False)
             emit(entry, TrialState.RUNNING, findings.stage)
@@ -133,7 +156,7 @@ class TrialRun:
                     samples_path,
                     self._max_worker_bytes,
                     runtime=self._runtimes.runtime(trial.runtime_id),
-                    cpus=_cpus(trial, self._sysroot).cpus,
+                    cpus=choice.cpus,
                     unified_memory=unified_memory(self._sysroot),
                 ),
                 folder=work,
@@ -143,6 +166,7 @@ class TrialRun:
                 on_event=on_event,
             )
         finally:
+            around.measuring(measuring=False)
             self._quiet.set_timing(timing=False)
             remove_tree(work)
         result = judge(findings, ending, store_stderr(entry.folder), oom_before, oom_count(self._sysroot))

@@ -69,7 +69,8 @@ class Supervisor:
             running = self._journal.running(entry)
             same_boot = running is not None and running.boot_id == self._boot()
             what = "the agent went down" if same_boot else "the board went down"
-            result = self._ended(entry, TrialOutcome.INTERRUPTED, f"{what} while the trial ran")
+            how = f"waited for an {running.waits_for} device" if running and running.waits_for else "ran"
+            result = self._ended(entry, TrialOutcome.INTERRUPTED, f"{what} while the trial {how}")
             result = replace(result, started=running.started if running else 0.0)
             await self._finish(entry, result, TrialState.RUNNING)
         await self._cancel_dead()
@@ -241,8 +242,8 @@ class Supervisor:
             else:
                 self._emit(entry, TrialState.FINISHED, result.stage)
 
-    def _emit(self, entry: Entry, state: TrialState, stage: Stage) -> None:
-        self._events.emit(entry.trial_id, entry.run_id, entry.identity, state, stage)
+    def _emit(self, entry: Entry, state: TrialState, stage: Stage, waits_for: str = "") -> None:
+        self._events.emit(entry.trial_id, entry.run_id, entry.identity, state, stage, waits_for)
 
     def _state(self, trial_id: str) -> TrialState:
         entry = self._journal.get(trial_id)

@@ -146,13 +146,17 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class TrialEvent:
-    """A step of a trial; `cursor` orders all events of one agent, `at` is Unix time."""
+    """A step of a trial; `cursor` orders all events of one agent, `at` is Unix time.
+
+    `waits_for` names the gate (idle or thermal) that a trial waits for before it begins.
+    """
 
     cursor: int
     trial_id: str
     state: TrialState
     stage: Stage
     at: float
+    waits_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)

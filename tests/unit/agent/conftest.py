@@ -184,6 +184,8 @@ def settings(tmp_path: Path, fake_python: Path) -> Settings:
         name="board",
         runtimes=(Interpreter(str(fake_python), "fake"),),
         max_blob_bytes=1 << 20,
+        # A board without sensors: what else runs on this machine is not these tests' business.
+        sysroot=tmp_path / "bare",
     )
 
 

@@ -51,7 +51,7 @@ def test_a_fake_pi_is_read_in_si_units(tmp_path: Path) -> None:
     assert reading.load_1m == 0.52
     assert reading.cpu_pressure == pytest.approx(0.025)
     assert reading.power_mode == "pmode:0002"
-    assert answering(tmp_path) == ("cpufreq", "thermal", "throttle", "memory", "load", "power_mode")
+    assert answering(tmp_path) == ("cpufreq", "thermal", "throttle", "memory", "load", "pressure", "power_mode")
 
 
 def test_a_board_without_sensors_reads_as_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Load average and CPU pressure (kernel: Documentation/accounting/psi.rst)."""
+"""The load average (proc_loadavg(5))."""
 
 from __future__ import annotations
 
@@ -9,25 +9,10 @@ from edgesweep_agent.probes.sysfs import read_text
 
 NAME = "load"
 
-_PERCENT = 100.0
-
 
 def read(sysroot: Path) -> dict[str, Any]:
-    """`load_1m`, and `cpu_pressure` as a share from 0 to 1 over the last 10 s."""
-    found: dict[str, Any] = {}
-    load = (read_text(sysroot / "proc/loadavg") or "").partition(" ")[0]
-    if (value := _number(load)) is not None:
-        found["load_1m"] = value
-    for line in (read_text(sysroot / "proc/pressure/cpu") or "").splitlines():
-        kind, *fields = line.split()
-        shares = dict(field.partition("=")[::2] for field in fields)
-        if kind == "some" and (value := _number(shares.get("avg10", ""))) is not None:
-            found["cpu_pressure"] = value / _PERCENT
-    return found
-
-
-def _number(text: str) -> float | None:
+    """`load_1m`: tasks that ran or wanted to, over the last minute."""
     try:
-        return float(text)
+        return {"load_1m": float((read_text(sysroot / "proc/loadavg") or "").partition(" ")[0])}
     except ValueError:
-        return None
+        return {}

@@ -12,10 +12,13 @@ NAME = "power_mode"
 _FILES = ("var/lib/nvpmodel/status", "sys/firmware/acpi/platform_profile")
 
 
+def status_file(sysroot: Path) -> Path | None:
+    """The file that tells the mode, where there is one."""
+    return next((sysroot / name for name in _FILES if read_text(sysroot / name) is not None), None)
+
+
 def read(sysroot: Path) -> dict[str, Any]:
     """`power_mode` in the source's own words, e.g. `pmode:0002` or `balanced`."""
-    for name in _FILES:
-        text = read_text(sysroot / name)
-        if text is not None:
-            return {"power_mode": text}
-    return {}
+    path = status_file(sysroot)
+    text = read_text(path) if path else None
+    return {} if text is None else {"power_mode": text}

@@ -9,17 +9,25 @@ from edgesweep_agent.probes.sysfs import read_number, read_text
 
 NAME = "thermal"
 
-_PER_DEGREE = 1000.0
+PER_DEGREE = 1000.0
+
+
+def zones(sysroot: Path) -> list[tuple[str, Path]]:
+    """Name and file of each zone that reads now, in thousandths of a degree.
+
+    Zones go by their own type; those of the same type are told apart by their number.
+    """
+    found: dict[str, Path] = {}
+    for zone in sorted((sysroot / "sys/class/thermal").glob("thermal_zone*")):
+        if read_number(zone / "temp") is None:
+            continue
+        kind = read_text(zone / "type") or zone.name
+        name = f"{kind}:{zone.name.removeprefix('thermal_zone')}" if kind in found else kind
+        found[name] = zone / "temp"
+    return list(found.items())
 
 
 def read(sysroot: Path) -> dict[str, Any]:
-    """`temperatures_c` by the zone's own type; zones of the same type are told apart by their number."""
-    temperatures: dict[str, float] = {}
-    for zone in sorted((sysroot / "sys/class/thermal").glob("thermal_zone*")):
-        value = read_number(zone / "temp")
-        if value is None:
-            continue
-        kind = read_text(zone / "type") or zone.name
-        name = f"{kind}:{zone.name.removeprefix('thermal_zone')}" if kind in temperatures else kind
-        temperatures[name] = value / _PER_DEGREE
-    return {"temperatures_c": temperatures} if temperatures else {}
+    """`temperatures_c` by zone."""
+    found = {name: value / PER_DEGREE for name, path in zones(sysroot) if (value := read_number(path)) is not None}
+    return {"temperatures_c": found} if found else {}

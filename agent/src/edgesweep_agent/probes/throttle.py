@@ -10,13 +10,18 @@ from edgesweep_agent.probes.sysfs import read_text
 NAME = "throttle"
 
 #: Bits in force now; the same bits 16 places higher say that it happened since boot.
-_REASONS = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
-_SINCE_BOOT_SHIFT = 16
+REASONS = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
+SINCE_BOOT_SHIFT = 16
 
 _FILES = (
     "sys/devices/platform/soc/soc:firmware/get_throttled",
     "sys/devices/platform/axi/axi:firmware/get_throttled",
 )
+
+
+def bits_file(sysroot: Path) -> Path | None:
+    """The file with the bits, where the firmware has one."""
+    return next((sysroot / name for name in _FILES if (sysroot / name).exists()), None)
 
 
 def read(sysroot: Path) -> dict[str, Any]:
@@ -28,11 +33,11 @@ def read(sysroot: Path) -> dict[str, Any]:
 def throttled_since_boot(sysroot: Path) -> frozenset[str]:
     """Reasons that were in force at any time since boot: the difference of two looks shows what came between."""
     bits = _bits(sysroot)
-    return frozenset() if bits is None else frozenset(_names(bits >> _SINCE_BOOT_SHIFT))
+    return frozenset() if bits is None else frozenset(_names(bits >> SINCE_BOOT_SHIFT))
 
 
 def _names(bits: int) -> tuple[str, ...]:
-    return tuple(name for place, name in enumerate(_REASONS) if bits >> place & 1)
+    return tuple(name for place, name in enumerate(REASONS) if bits >> place & 1)
 
 
 def _bits(sysroot: Path) -> int | None:

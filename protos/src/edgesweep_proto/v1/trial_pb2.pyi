@@ -393,11 +393,14 @@ class TrialEvent(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_FIELD_NUMBER: _builtins.int
     cursor: _builtins.int
     trial_id: _builtins.str
     state: Global___TrialState.ValueType
     stage: Global___Stage.ValueType
     at: _builtins.float
+    waits_for: _builtins.str
+    """Before it begins: the gate (idle or thermal) that it waits for."""
     def __init__(
         self,
         *,
@@ -406,10 +409,11 @@ class TrialEvent(_message.Message):
         state: Global___TrialState.ValueType = ...,
         stage: Global___Stage.ValueType = ...,
         at: _builtins.float = ...,
+        waits_for: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "cursor", b"cursor", "stage", b"stage", "state", b"state", "trial_id", b"trial_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "cursor", b"cursor", "stage", b"stage", "state", b"state", "trial_id", b"trial_id", "waits_for", b"waits_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
