@@ -52,7 +52,8 @@ def prepare(job: TrialJob) -> ColdState:
             if cache.state != protocol.provider_cache:
                 tags.append("provider_cache_not_honoured")
     # After the priming, which reads all these files.
-    found = page_cache.prepare((*page_cache.start_files(job.model_path), *cache.files), protocol.page_cache)
+    files = page_cache.start_files(job.model_path, [provider.name for provider in job.providers])
+    found = page_cache.prepare((*files, *cache.files), protocol.page_cache)
     if protocol.page_cache and found.state != protocol.page_cache:
         tags.append("page_cache_not_honoured")
     return ColdState(job, found, cache.state, tuple(tags))

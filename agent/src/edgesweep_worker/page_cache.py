@@ -11,6 +11,7 @@ import ctypes
 import importlib.util
 import mmap
 import os
+import re
 from dataclasses import dataclass
 from typing import Iterable
 
@@ -20,6 +21,8 @@ from edgesweep_worker import model_file
 _COLD, _WARM = 0.05, 0.95
 _WINDOW = 16 << 20
 _PIECE = 1 << 20
+#: The library of one provider, by the provider's name in small letters.
+_PROVIDER = re.compile(r"libonnxruntime_providers_(\w+)\.so")
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,13 @@ class Found:
     resident_share: float | None
 
 
-def start_files(model_path: str, package: str = "onnxruntime") -> tuple[str, ...]:
-    """The files that a start reads: the model, its external data, and the shared libraries of the runtime's package.
+def start_files(
+    model_path: str, providers: Iterable[str], packages: Iterable[str] = ("onnxruntime", "numpy")
+) -> tuple[str, ...]:
+    """The files that a start reads: the model, its external data, and the shared libraries of the runtime's packages.
 
-    Files that are missing or of no such form are left out: what is wrong with them the runtime will tell.
+    Files that are missing or of no such form are left out: what is wrong with them the runtime will tell. So are the
+    libraries of providers other than `providers`, and the interpreter's own files, which this process has mapped.
     """
     files = [model_path]
     try:
@@ -42,7 +48,12 @@ def start_files(model_path: str, package: str = "onnxruntime") -> tuple[str, ...
         external = ()
     folder = os.path.dirname(os.path.abspath(model_path))
     files += sorted({os.path.join(folder, item.location) for item in external})
-    return tuple(path for path in (*files, *_libraries(package)) if os.path.isfile(path))
+    wanted = {"shared", *(name.replace("ExecutionProvider", "").lower() for name in providers)}
+    for path in (path for package in packages for path in _libraries(package)):
+        found = _PROVIDER.match(os.path.basename(path))
+        if found is None or found.group(1).replace("_", "") in wanted:
+            files.append(path)
+    return tuple(path for path in files if os.path.isfile(path))
 
 
 def prepare(files: Iterable[str], asked: str) -> Found:
@@ -55,7 +66,7 @@ def prepare(files: Iterable[str], asked: str) -> Found:
         try:
             if asked == "cold":
                 _drop(path)
-            elif asked == "warm":
+            elif asked == "warm" and not _whole(path):
                 _read_through(path)
         except OSError:
             continue
@@ -81,7 +92,8 @@ def _libraries(package: str) -> list[str]:
         return []
     found = []
     for root in (spec.submodule_search_locations or ()) if spec is not None else ():
-        for folder, _, names in os.walk(root):
+        # Beside a package lie those that its wheel brought along.
+        for folder, _, names in (*os.walk(root), *os.walk(root + ".libs")):
             found += [os.path.join(folder, name) for name in names if ".so" in name]
     return sorted(found)
 
@@ -95,6 +107,11 @@ def _drop(path: str) -> None:
         os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(file)
+
+
+def _whole(path: str) -> bool:
+    found = _resident_pages(path)
+    return found is not None and found[0] == found[1]
 
 
 def _read_through(path: str) -> None:

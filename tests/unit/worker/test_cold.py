@@ -15,7 +15,7 @@ np = pytest.importorskip("numpy")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-OPENVINO = "OpenVINOExecutionProvider"
+CPU, OPENVINO = "CPUExecutionProvider", "OpenVINOExecutionProvider"
 
 
 @pytest.fixture
@@ -71,12 +71,30 @@ def test_the_files_of_a_start_are_model_external_data_and_the_libraries(bench):
         tensor.external_data.add(key=key, value=value)
     path = bench.save("external", [onnx.helper.make_node("Add", ["x", "w"], ["y"])], {"x": [4]}, {"y": [4]}, [tensor])
     weights = bench.folder / "weights.bin"
-    assert str(weights) not in page_cache.start_files(str(path))
+    assert str(weights) not in page_cache.start_files(str(path), [CPU])
     weights.write_bytes(bytes(16))
-    files = page_cache.start_files(str(path))
+    files = page_cache.start_files(str(path), [CPU])
     assert files[:2] == (str(path), str(weights))
     assert any("onnxruntime_pybind11_state" in Path(name).name for name in files[2:])
+    assert any("multiarray" in Path(name).name for name in files[2:])
     assert all(".so" in Path(name).name for name in files[2:])
+
+
+def test_libraries_of_providers_that_are_not_used_stay_where_they_are(tmp_path, monkeypatch):
+    names = ["libonnxruntime_providers_" + name + ".so" for name in ("shared", "cuda", "nv_tensorrt_rtx", "openvino")]
+    for name in (*names, "libopenvino.so.2541"):
+        (tmp_path / name).write_bytes(b"x")
+    monkeypatch.setattr(
+        page_cache.importlib.util,
+        "find_spec",
+        lambda name: SimpleNamespace(submodule_search_locations=[str(tmp_path)]),
+    )
+
+    def found(*providers):
+        return [Path(path).name for path in page_cache.start_files("no.onnx", providers, ["onnxruntime"])]
+
+    assert found(CPU) == [names[0], "libopenvino.so.2541"]
+    assert found("NvTensorRTRTXExecutionProvider", CPU) == [names[2], names[0], "libopenvino.so.2541"]
 
 
 def test_a_file_that_is_no_model_still_has_a_start(tmp_path):
@@ -84,7 +102,7 @@ def test_a_file_that_is_no_model_still_has_a_start(tmp_path):
     path.write_bytes(b"\xff")
     with pytest.raises(ValueError, match="cut off"):
         model_file.read_header(str(path))
-    assert page_cache.start_files(str(path), "no_such_package") == (str(path),)
+    assert page_cache.start_files(str(path), [], ["no_such_package"]) == (str(path),)
 
 
 @pytest.mark.parametrize("asked", ["warm", "cold"])
@@ -146,7 +164,7 @@ def test_a_priming_that_crashes_is_no_result_of_its_own(bench, monkeypatch):
 
 
 def test_only_libraries_that_load_apart_are_timed(tmp_path, monkeypatch):
-    assert provider_start.load_libraries("CPUExecutionProvider") is None
+    assert provider_start.load_libraries(CPU) is None
     monkeypatch.setattr(
         provider_start.importlib.util,
         "find_spec",

@@ -140,3 +140,27 @@ def test_no_node_at_all_is_a_fallback(workshop, bench, openvino):
     ended = workshop.run(job, openvino)
     assert ended.verdict == ("fallback", "placement", "no_nodes")
     assert ended.facts["session"]["providers"][0] == OPENVINO
+
+
+@pytest.mark.parametrize("asked", ["asis", "empty", "primed"])
+def test_openvino_starts_with_the_cache_asked_for_and_tells_its_libraries_apart(workshop, bench, openvino, asked):
+    model = bench.affine()
+    job = bench.job(
+        model.path, {"x": model.x}, {"y": model.y}, providers=[OPENVINO], protocol={"provider_cache": asked}
+    )
+    ended = workshop.run(job, openvino)
+    assert ended.verdict == ("pass", "placement", ""), ended.end
+    cold = ended.facts["cold_start"]
+    assert cold["provider_cache"] == asked
+    assert 0 < cold["provider_load_s"] < cold["session_s"] + 60
+    assert "provider_cache_not_honoured" not in ended.tags
+    assert not list(bench.folder.glob("provider-*"))
+
+
+def test_a_cold_start_is_cold_where_nobody_else_has_the_runtime_mapped(workshop, bench, interpreter, runtime):
+    ended = workshop.run(bench.good_job(protocol={"page_cache": "cold"}), interpreter)
+    assert ended.verdict == ("pass", "placement", ""), ended.end
+    cold = ended.facts["cold_start"]
+    if "page_cache_not_honoured" in ended.tags:
+        pytest.skip("this file system, or another process, keeps the runtime's files in memory")
+    assert (cold["page_cache"], cold["resident_share"] <= 0.05) == ("cold", True)
