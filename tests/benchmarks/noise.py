@@ -36,10 +36,10 @@ from native.models import BenchModel, cnn
 #: As the preset quick, with shorter caps: a hogged trial never becomes steady. No gate is waited for: hogs do not end.
 PROTOCOL = Protocol(
     warmup_min_s=0.5,
-    warmup_max_s=2.0,
+    warmup_max_s=5.0,
     min_inferences=100,
     min_duration_s=2.0,
-    max_duration_s=3.0,
+    max_duration_s=4.0,
     target_half_width=0.005,
 )
 BLOCK_S = 0.2
