@@ -12,6 +12,9 @@ from typing import Any
 from edgesweep_worker import page_cache, provider_start
 from edgesweep_worker.job import TrialJob
 
+#: What contradicts the page cache that was asked for: a start is cold only when that was shown, and warm unless it was not.
+_CONTRARY = {"cold": ("warm", "mixed", ""), "warm": ("cold", "mixed")}
+
 
 @dataclass(frozen=True)
 class ColdState:
@@ -54,6 +57,6 @@ def prepare(job: TrialJob) -> ColdState:
     # After the priming, which reads all these files.
     files = page_cache.start_files(job.model_path, [provider.name for provider in job.providers])
     found = page_cache.prepare((*files, *cache.files), protocol.page_cache)
-    if protocol.page_cache and found.state != protocol.page_cache:
+    if found.state in _CONTRARY.get(protocol.page_cache, ()):
         tags.append("page_cache_not_honoured")
     return ColdState(job, found, cache.state, tuple(tags))

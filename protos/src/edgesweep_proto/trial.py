@@ -177,7 +177,7 @@ class MemoryPhase:
 class ColdStart:
     """Seconds that each step of a cold start took.
 
-    `page_cache` is warm or cold as it was found, `resident_share` (0 to 1) how much of the files was in memory then.
+    `page_cache` is warm, cold or mixed as it was found, `resident_share` (0 to 1) how much of the files was in memory then.
     `provider_cache` is none, asis, empty or primed.
     """
 

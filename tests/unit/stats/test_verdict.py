@@ -128,6 +128,8 @@ def test_a_single_trial_is_never_trusted():
         (replace(CLEAN, late=20), Verdict.DOUBTFUL, "late: 10% of the inferences began after their time"),
         (replace(CLEAN, tags=("clocks_uncontrolled",)), Verdict.DOUBTFUL, "clocks uncontrolled"),
         (replace(CLEAN, tags=("io_mode_not_honoured",)), Verdict.DOUBTFUL, "another I/O mode"),
+        (replace(CLEAN, tags=("page_cache_not_honoured",)), Verdict.DOUBTFUL, "page cache not as asked"),
+        (replace(CLEAN, tags=("provider_cache_not_honoured",)), Verdict.DOUBTFUL, "provider cache not primed"),
         (replace(CLEAN, tags=("shared_host",)), Verdict.DOUBTFUL, "shared host"),
         (replace(CLEAN, tags=("busy_host",)), Verdict.DOUBTFUL, "busy host"),
         (replace(CLEAN, tags=("hot_start",)), Verdict.DOUBTFUL, "hot start"),

@@ -117,6 +117,25 @@ def test_a_trial_says_how_cold_it_really_was(workshop, bench, asked):
     assert (asked, told["page_cache"]) != ("warm", "cold")
 
 
+@pytest.mark.parametrize(
+    ("asked", "found", "tagged"),
+    [
+        ("cold", "cold", False),
+        ("cold", "warm", True),
+        ("cold", "mixed", True),
+        ("cold", "", True),
+        ("warm", "mixed", True),
+        ("warm", "", False),
+        ("", "mixed", False),
+    ],
+)
+def test_a_start_is_cold_only_when_that_was_shown(bench, monkeypatch, asked, found, tagged):
+    monkeypatch.setattr(page_cache, "prepare", lambda files, asked: page_cache.Found(found, None))
+    state = cold.prepare(trial_job(bench.good_job(protocol={"page_cache": asked})))
+    assert state.tags == (("page_cache_not_honoured",) if tagged else ())
+    assert state.as_json()["page_cache"] == found
+
+
 def test_a_provider_without_a_cache_has_none_whatever_is_asked(bench):
     job = trial_job(bench.good_job(protocol={"provider_cache": "primed", "page_cache": ""}))
     state = cold.prepare(job)

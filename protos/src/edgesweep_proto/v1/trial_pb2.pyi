@@ -479,7 +479,9 @@ class ColdStart(_message.Message):
     provider_load_s: _builtins.float
     """Loading a provider's own libraries, where that happens apart from the session."""
     page_cache: _builtins.str
-    """warm or cold, as it was found and not as it was asked for, and the share (0 to 1) of the files that was in memory."""
+    """warm, cold or mixed, as it was found and not as it was asked for, and the share (0 to 1) of the files that was in
+    memory: at most 5 % is cold, at least 95 % warm.
+    """
     resident_share: _builtins.float
     provider_cache: _builtins.str
     """none (the provider has no cache), asis, empty or primed."""

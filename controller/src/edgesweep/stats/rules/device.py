@@ -25,6 +25,14 @@ _TAGS = {
     "io_mode_not_honoured": doubt(
         "another I/O mode: inputs and outputs did not travel as asked; ask for session.io_mode: host"
     ),
+    "page_cache_not_honoured": doubt(
+        "page cache not as asked: the start found other files in memory than it was to; see cold_start_s, keep other "
+        "programs from using the runtime's files, and the device from running short of memory"
+    ),
+    "provider_cache_not_honoured": doubt(
+        "provider cache not primed: the provider kept nothing of its compiled model; ask for "
+        "session.provider_cache: empty"
+    ),
 }
 _REMEDIES = {
     "busy_host": "stop it, or measure when the device is idle",
