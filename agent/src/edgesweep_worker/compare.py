@@ -87,13 +87,20 @@ def compare_outputs(
     return found
 
 
-def all_nan_outputs(outputs: Mapping[str, Any]) -> list[str]:
-    """Names of the float outputs in which every element is NaN."""
-    return [
-        name
-        for name, array in outputs.items()
-        if isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.size and bool(np.isnan(array).all())
-    ]
+def nan_tags(outputs: Mapping[str, Any]) -> list[str]:
+    """A tag for each float output that holds NaN: `all_nan:NAME` where it holds nothing else, `some_nan:NAME` else.
+
+    A time is told of such a model all the same, for NaN may be what it is to give; but nobody shall overlook it.
+    """
+    tags = []
+    for name, array in outputs.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fc":
+            continue
+        flat = array.reshape(-1)
+        count = sum(int(np.isnan(flat[start : start + _CHUNK]).sum()) for start in range(0, flat.size, _CHUNK))
+        if count:
+            tags.append(f"{'all' if count == flat.size else 'some'}_nan:{name}")
+    return tags
 
 
 def sqnr_db(noise_energy: float, signal_energy: float) -> float:

@@ -8,6 +8,7 @@ every thread of the process whoever started it, and can be read back.
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any, Iterable, Sequence
 
 _TASKS = "/proc/self/task"
@@ -52,12 +53,14 @@ class Pinning:
         self.cluster = tuple(cpus)
         self._before = task_ids()
         self._callers: dict[int, str] = {}
+        # A thread that Python has joined is still there for the kernel for a moment.
+        self._not_the_pools: set[int] = set()
         self._notes: list[str] = []
 
     @property
     def pool(self) -> list[int]:
         """Kernel ids of the threads that were started since, in the order of their start."""
-        return sorted(task_ids() - self._before)
+        return sorted(task_ids() - self._before - self._not_the_pools)
 
     def hold(self) -> None:
         """Hold all threads that are there now; those that come later inherit the calling thread's core until the next call."""
@@ -80,6 +83,7 @@ class Pinning:
 
     def hold_caller(self, index: int, cpus: tuple[int, ...]) -> None:
         """Hold this thread, the `index`-th caller, to `cpus`, and note where it is found."""
+        self._not_the_pools.add(threading.get_native_id())
         if cpus:
             self._set(0, cpus)
         try:

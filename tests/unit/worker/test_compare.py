@@ -11,9 +11,9 @@ np = pytest.importorskip("numpy")
 
 from edgesweep_worker.compare import (  # noqa: E402 - numpy must be there first
     _CHUNK,
-    all_nan_outputs,
     compare_outputs,
     load_references,
+    nan_tags,
     sqnr_db,
 )
 from edgesweep_worker.failure import TrialFailed  # noqa: E402
@@ -158,9 +158,13 @@ def test_empty_outputs_agree():
     assert one(np.zeros((0, 3), dtype=np.float32), np.zeros((0, 3), dtype=np.float32)).cause == ""
 
 
-def test_all_nan_outputs_are_named():
+def test_outputs_with_nan_are_named():
     outputs = {"a": f32(np.nan, np.nan), "b": f32(np.nan, 1), "c": np.array([1]), "d": f32(), "e": [float("nan")]}
-    assert all_nan_outputs(outputs) == ["a"]
+    assert nan_tags(outputs) == ["all_nan:a", "some_nan:b"]
+    late = np.zeros((2, _CHUNK), dtype=np.float32)
+    late[1, 7] = np.nan
+    assert nan_tags({"late": late, "complex": np.array([1 + 1j * np.nan])}) == ["some_nan:late", "all_nan:complex"]
+    assert nan_tags({"scalar": np.float32(1), "zero": np.array(np.nan)}) == ["all_nan:zero"]
 
 
 def test_references_are_mapped_and_empty_ones_are_read(tmp_path):

@@ -156,6 +156,27 @@ def test_callers_are_told_as_well(callers, pinned):
 
 
 @two_cpus
+def test_a_caller_that_is_still_there_is_no_thread_of_the_session():
+    pinning = Pinning(CPUS[:2])
+    held, leave = threading.Event(), threading.Event()
+
+    def call():
+        pinning.hold_caller(0, (CPUS[0],))
+        held.set()
+        leave.wait()
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    assert held.wait(30)
+    try:
+        assert pinning.pool == []
+        assert pinning.facts()["pool_cpus"] == []
+    finally:
+        leave.set()
+        caller.join()
+
+
+@two_cpus
 @pytest.mark.parametrize("count", [0, 2])
 def test_a_trial_tells_where_its_threads_were(workshop, bench, count):
     ended = workshop.run(dict(bench.good_job(session={"intra_op_threads": count}), cpus=CPUS[:2]))

@@ -197,6 +197,31 @@ def test_without_references_nothing_is_verified_but_all_nan_is_told(workshop, be
     assert ended.tags == ["all_nan:y"]
 
 
+@pytest.mark.parametrize("references", [{}, {"y": np.array([0, np.nan, 0], dtype=np.float32)}])
+def test_nan_among_the_numbers_is_told_even_where_it_belongs(workshop, bench, references):
+    path = bench.save("log", [helper.make_node("Log", ["x"], ["y"])], {"x": [3]}, {"y": [3]})
+    ended = workshop.run(bench.job(path, {"x": np.array([1, -1, 1], dtype=np.float32)}, references))
+    assert ended.verdict == ("pass", "placement", "")
+    assert ended.tags == ["some_nan:y"]
+
+
+def test_numbers_that_become_nan_while_they_are_timed_leave_no_samples(own_workshop, bench):
+    # There is no reference to hold the outputs against: the first run is one.
+    _shadow_onnxruntime(
+        own_workshop,
+        "import itertools\n"
+        "count = itertools.count(1)\n"
+        "run = real.InferenceSession.run\n"
+        "real.InferenceSession.run = lambda self, names, feed, options=None: [\n"
+        "    part * (float('nan') if next(count) > 15 else 1) for part in run(self, names, feed, options)]\n",
+    )
+    model = bench.affine()
+    ended = own_workshop.run(bench.job(model.path, {"x": model.x}, protocol={"io_mode": "host"}))
+    assert ended.verdict == ("failed", "measure", "nan_output")
+    assert ended.end["message"] == "y: numbers at first, NaN after the timed runs"
+    assert not bench.samples.exists()
+
+
 def test_a_truncated_model(workshop, bench):
     model = bench.affine()
     model.path.write_bytes(model.path.read_bytes()[:-20])
