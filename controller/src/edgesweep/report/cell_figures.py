@@ -6,49 +6,56 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from enum import Enum
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from edgesweep_proto.trial import Accounting, ColdStart, Numerics, Placement, Samples, TrialOutcome
+from edgesweep_proto.evidence import ArenaMemory
+from edgesweep_proto.trial import ColdStart, Numerics, Placement, Samples, TrialOutcome
 
 from edgesweep.export.result import ExportResult
-from edgesweep.stats.summary import LatencySummary
-from edgesweep.stats.verdict import runqueue_share
+from edgesweep.plan.cell import Session
+from edgesweep.plan.scenario import PACED
+from edgesweep.report import cell_evidence as evidence
+from edgesweep.report.plain_data import Json, plain
+from edgesweep.report.plain_data import median as _median
+from edgesweep.stats.memory import over_trials
+from edgesweep.stats.summary import LatencySummary, half_width
 from edgesweep.store.records import TrialRecord
 
 T = TypeVar("T")
-Json = dict[str, Any]
 
 #: Phases that every memory object holds, null where nothing was read.
 MEMORY_PHASES = ("session_peak", "first_run_peak", "steady_peak", "retained")
 _ALSO = "also:"
 
 
-def plain(value: Any) -> Any:
-    """`value` as JSON data that every parser takes: a float that is no number is null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [plain(item) for item in value]
-    if isinstance(value, Enum):
-        return value.value
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def latency(summary: LatencySummary | None, trials: Sequence[TrialRecord]) -> Json | None:
     """`latency_s`; `batch` is the number of inferences that each timed sample holds."""
     if summary is None:
         return None
-    return {**plain(summary), "batch": max((samples.batch for samples in _known(trials, _samples)), default=1)}
+    batch = max((samples.batch for samples in _known(trials, _samples)), default=1)
+    return {**plain(summary), "half_width": half_width(summary), "batch": batch}
 
 
-def throughput(summary: LatencySummary | None, items_per_inference: int) -> Json | None:
-    """`throughput_per_s`, back to back: one over the mean, not the median, since slow inferences cost time too."""
+def throughput(
+    summary: LatencySummary | None, trials: Sequence[TrialRecord], session: Session, items_per_inference: int
+) -> Json | None:
+    """`throughput_per_s`: one over the mean, not the median, since slow inferences cost time too.
+
+    Where inferences overlap, or wait for their period, it is what was done over the time that it took.
+    """
     if summary is None or summary.mean <= 0:
         return None
-    return {"inferences": 1 / summary.mean, "items": items_per_inference / summary.mean}
+    rate = 1 / summary.mean
+    if session.concurrency > 1 or session.scenario.kind == PACED:
+        rates = [
+            samples.measured_count * samples.batch / samples.wall_s
+            for samples in _known(trials, _samples)
+            if samples.wall_s > 0
+        ]
+        if not rates:
+            return None
+        rate = statistics.median(rates)
+    return {"inferences": rate, "items": items_per_inference * rate}
 
 
 def inputs(export: ExportResult | None, shape: str) -> list[Json]:
@@ -67,28 +74,71 @@ def inputs(export: ExportResult | None, shape: str) -> list[Json]:
 
 
 def memory(trials: Sequence[TrialRecord]) -> Json | None:
-    """`memory_bytes`: the median over trials of each phase, and how they were read."""
+    """`memory_bytes`: the median over trials of each phase where they repeat, and how they were read.
+
+    `ranges` holds smallest and largest of each phase: one that does not repeat is null and has its range only.
+    """
     phases = [phase for trial in trials for phase in trial.result.memory]
-    if not phases:
+    arenas = [trial.result.arena for trial in trials if trial.result.arena is not None]
+    if not phases and not arenas:
         return None
     names = dict.fromkeys([*MEMORY_PHASES, *(phase.phase for phase in phases)])
-    figures: Json = {
-        name: _median([phase.size_bytes for phase in phases if phase.phase == name], whole=True) for name in names
-    }
+    found = {name: over_trials([phase.size_bytes for phase in phases if phase.phase == name]) for name in names}
     methods = {phase.phase: phase.method for phase in phases}
     peaks = dict.fromkeys(methods[name] for name in names if name in methods and name != "retained")
-    return {**figures, "method": "; ".join(peaks) or methods.get("retained", ""), "methods": methods}
+    return {
+        **{name: figure.median if figure else None for name, figure in found.items()},
+        "method": "; ".join(peaks) or methods.get("retained", ""),
+        "methods": methods,
+        "ranges": {name: [figure.low, figure.high] for name, figure in found.items() if figure},
+        "pss": _by_phase((phase.phase, phase.pss_bytes) for phase in phases),
+        "private": _by_phase((phase.phase, phase.private_bytes) for phase in phases),
+        "arena": _arena(arenas),
+    }
+
+
+def _by_phase(sizes: Iterable[tuple[str, int | None]]) -> dict[str, int]:
+    """Medians by phase, of those phases and trials that have the figure."""
+    listed: dict[str, list[int]] = {}
+    for phase, size in sizes:
+        if size is not None:
+            listed.setdefault(phase, []).append(size)
+    return {phase: round(statistics.median(known)) for phase, known in listed.items()}
+
+
+def _arena(arenas: Sequence[ArenaMemory]) -> Json | None:
+    if not arenas:
+        return None
+    names = ("in_use_peak", "requested_peak", "held_first_run", "held")
+    figures: Json = {
+        name: _median([size for arena in arenas if (size := getattr(arena, f"{name}_bytes")) is not None], whole=True)
+        for name in names
+    }
+    return {**figures, "method": arenas[0].method}
 
 
 def cold_start(trials: Sequence[TrialRecord]) -> Json | None:
-    """`cold_start_s`: the median over trials of each step."""
+    """`cold_start_s`: the median over trials of each step, and what the caches held as they were found."""
     starts = _known(trials, _cold_start)
     if not starts:
         return None
-    return {
-        name: _median([getattr(start, f"{name}_s") for start in starts])
-        for name in ("import", "session", "first_run", "second_run")
+    steps = {
+        name: _median([seconds for start in starts if (seconds := getattr(start, f"{name}_s")) is not None])
+        for name in ("import", "provider_load", "session", "first_run", "second_run")
     }
+    shares = [start.resident_share for start in starts if start.resident_share is not None]
+    return {
+        **steps,
+        "page_cache": _one_word(start.page_cache for start in starts),
+        "resident_share": _median(shares),
+        "provider_cache": _one_word(start.provider_cache for start in starts),
+    }
+
+
+def _one_word(words: Iterable[str]) -> str:
+    """The word that all trials found; `mixed` where they differ."""
+    found = set(words)
+    return found.pop() if len(found) == 1 else "mixed"
 
 
 def placement(trials: Sequence[TrialRecord]) -> Json | None:
@@ -129,38 +179,7 @@ def _reference_note(export: ExportResult | None, shape: str) -> str:
     return payload.reference_note if payload and not payload.references else ""
 
 
-def environment(trials: Sequence[TrialRecord], tags: Iterable[str]) -> Json | None:
-    """`environment`: sensors before the first and after the last trial, and the kernel's account over all of them."""
-    if not trials:
-        return None
-    readings = [reading for trial in trials for reading in (trial.result.before, trial.result.after) if reading]
-    return {
-        "before": plain(next((trial.result.before for trial in trials if trial.result.before), None)),
-        "after": plain(next((trial.result.after for trial in reversed(trials) if trial.result.after), None)),
-        "throttle": sorted({flag for reading in readings for flag in reading.throttle}),
-        "accounting": accounting(_known(trials, _accounting)),
-        "boot_ids": list(dict.fromkeys(trial.result.boot_id for trial in trials if trial.result.boot_id)),
-        "tags": list(tags),
-    }
-
-
-def accounting(parts: Sequence[Accounting]) -> Json | None:
-    """The kernel's account of the measured time: sums, and the worst trial's share of waiting for a CPU (0 to 1)."""
-    if not parts:
-        return None
-    waits = [part.runqueue_wait_s for part in parts if part.runqueue_wait_s is not None]
-    shares = [share for part in parts if (share := runqueue_share(part)) is not None]
-    return {
-        "wall_s": math.fsum(part.wall_s for part in parts),
-        "cpu_s": math.fsum(part.cpu_s for part in parts),
-        "runqueue_wait_s": math.fsum(waits) if waits else None,
-        "runqueue_share": max(shares, default=None),
-        "involuntary_switches": sum(part.involuntary_switches for part in parts),
-        "major_faults": sum(part.major_faults for part in parts),
-    }
-
-
-def trial(record: TrialRecord, items_per_inference: int) -> Json:
+def trial(record: TrialRecord, session: Session, items_per_inference: int) -> Json:
     """One element of `trials`: how the trial ended, and its own figures."""
     result = record.result
     only = (record,)
@@ -179,12 +198,17 @@ def trial(record: TrialRecord, items_per_inference: int) -> Json:
         "signal": result.signal,
         "session": plain(result.session),
         "latency_s": latency(record.latency, only),
-        "throughput_per_s": throughput(record.latency, items_per_inference),
+        "throughput_per_s": throughput(record.latency, only, session, items_per_inference),
         "memory_bytes": memory(only),
         "cold_start_s": cold_start(only),
         "placement": placement(only),
         "numerics": plain(result.numerics),
-        "environment": environment(only, result.tags),
+        "course": evidence.course(only),
+        "sustained": evidence.sustained(only),
+        "energy": evidence.energy(only),
+        "harness_floor_s": result.harness_floor_s,
+        "threads": plain(result.threads),
+        "environment": evidence.environment(only, result.tags),
         "samples": _samples_of(record),
     }
 
@@ -210,6 +234,10 @@ def _samples_of(record: TrialRecord) -> Json | None:
         "measured_count": samples.measured_count,
         "batch": samples.batch,
         "stop_reason": samples.stop_reason,
+        "warmup_stop_reason": samples.warmup_stop_reason,
+        "late": samples.late,
+        "concurrency": samples.concurrency,
+        "wall_s": samples.wall_s or None,
     }
 
 
@@ -233,17 +261,6 @@ def _numerics(trial: TrialRecord) -> Numerics | None:
     return trial.result.numerics
 
 
-def _accounting(trial: TrialRecord) -> Accounting | None:
-    return trial.result.accounting
-
-
 def _badness(found: Numerics) -> tuple[bool, float]:
     error = found.max_absolute_error
     return bool(found.first_offender), math.inf if math.isnan(error) else error
-
-
-def _median(values: Sequence[float], *, whole: bool = False) -> float | int | None:
-    if not values:
-        return None
-    middle = statistics.median(values)
-    return round(middle) if whole else middle

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edgesweep.report.outcomes import Cell, Doc, outcome_of
+from edgesweep.report.outcomes import Cell, Doc, outcome_of, session_of
 
 #: What identifies and qualifies every row, so that a filter needs no second table.
 LABELS = (
@@ -23,6 +23,7 @@ LABELS = (
     "providers",
     "shape",
     "threads",
+    "session",
     "outcome",
     "stage",
     "cause",
@@ -51,6 +52,7 @@ METRICS = (
     Metric("latency_n", ("latency_s", "n"), ""),
     Metric("latency_ci95_low", ("latency_s", "ci95", "0"), "s"),
     Metric("latency_ci95_high", ("latency_s", "ci95", "1"), "s"),
+    Metric("latency_half_width", ("latency_s", "half_width"), ""),
     Metric("throughput_inferences", ("throughput_per_s", "inferences"), "1/s"),
     Metric("throughput_items", ("throughput_per_s", "items"), "1/s"),
     *(
@@ -58,9 +60,16 @@ METRICS = (
         for name in ("session_peak", "first_run_peak", "steady_peak", "retained")
     ),
     *(
-        Metric(f"cold_start_{name}", ("cold_start_s", name), "s")
-        for name in ("import", "session", "first_run", "second_run")
+        Metric(f"arena_{name}", ("memory_bytes", "arena", name), "B")
+        for name in ("in_use_peak", "requested_peak", "held_first_run", "held")
     ),
+    *(
+        Metric(f"cold_start_{name}", ("cold_start_s", name), "s")
+        for name in ("import", "provider_load", "session", "first_run", "second_run")
+    ),
+    Metric("sustained_ratio", ("sustained", "ratio"), ""),
+    Metric("energy_per_inference", ("energy", "joules_per_inference"), "J"),
+    Metric("harness_floor", ("harness_floor_s",), "s"),
     Metric("max_absolute_error", ("numerics", "max_absolute_error"), ""),
     Metric("max_relative_error", ("numerics", "max_relative_error"), ""),
     Metric("artifact_size", ("produced", "size_bytes"), "B"),
@@ -68,7 +77,10 @@ METRICS = (
     Metric("artifact_opset", ("produced", "opset"), ""),
     Metric("artifact_ir_version", ("produced", "ir_version"), ""),
     Metric("export_time", ("export", "seconds"), "s"),
-    Metric("runqueue_share", ("environment", "accounting", "runqueue_share"), ""),
+    *(
+        Metric(name, ("environment", "accounting", name), "")
+        for name in ("runqueue_share", "foreign_cores", "steal_share", "pressure_share")
+    ),
 )
 
 
@@ -93,6 +105,7 @@ def _labels(doc: Doc, cell: Cell) -> tuple[str, ...]:
         "run": doc["run"]["id"],
         "cell": cell["name"],
         "providers": "+".join(cell["providers"]),
+        "session": session_of(cell),
         "outcome": outcome_of(cell),
     }
     return tuple("" if own.get(name) is None else str(own[name]) for name in LABELS)

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from edgesweep.export.result import ExportResult
+from edgesweep.report import cell_evidence as evidence
 from edgesweep.report import cell_figures as figures
-from edgesweep.report.cell_figures import Json, plain
+from edgesweep.report.plain_data import Json, plain
 from edgesweep.store.records import CellRecord, DeviceRecord, Outcome, RunState, RunView, TrialRecord
 
 SCHEMA_VERSION = 1
@@ -117,15 +118,19 @@ def _cell(record: CellRecord, trials: Mapping[str, Sequence[TrialRecord]]) -> Js
         "see": end.see if end else None,
         "prediction": plain(end.prediction) if end else None,
         "latency_s": figures.latency(latency, measured),
-        "throughput_per_s": figures.throughput(latency, items),
+        "throughput_per_s": figures.throughput(latency, measured, record.cell.session, items),
         "items_per_inference": items,
         "inputs": figures.inputs(record.export, record.cell.shape.slug),
         "memory_bytes": figures.memory(measured),
         "cold_start_s": figures.cold_start(measured),
         "placement": figures.placement(measured),
         "numerics": figures.numerics(record.export, measured, record.cell.shape.slug),
-        "environment": figures.environment(measured, tags),
-        "trials": [figures.trial(trial, items) for trial in record.trials],
+        "course": evidence.course(measured),
+        "sustained": evidence.sustained(measured),
+        "energy": evidence.energy(measured),
+        "harness_floor_s": evidence.harness_floor(measured),
+        "environment": evidence.environment(measured, tags),
+        "trials": [figures.trial(trial, record.cell.session, items) for trial in record.trials],
     }
 
 

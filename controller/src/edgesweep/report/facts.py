@@ -12,12 +12,48 @@ def short_provider(name: str) -> str:
 
 
 def peak_memory(cell: Cell) -> float | None:
-    """The steady peak in bytes, or the highest peak known when the steady one is not."""
+    """The steady peak in bytes, or the highest peak known when the steady one is not; None where it does not repeat."""
     memory = cell.get("memory_bytes") or {}
+    if varying_memory(cell) is not None:
+        return None
     if memory.get("steady_peak") is not None:
         return float(memory["steady_peak"])
     peaks = [memory[key] for key in ("first_run_peak", "session_peak") if memory.get(key) is not None]
     return float(max(peaks)) if peaks else None
+
+
+def varying_memory(cell: Cell) -> tuple[float, float] | None:
+    """Smallest and largest steady peak in bytes where the trials do not repeat it; None where it is a figure."""
+    memory = cell.get("memory_bytes") or {}
+    found = (memory.get("ranges") or {}).get("steady_peak")
+    return (float(found[0]), float(found[1])) if found and memory.get("steady_peak") is None else None
+
+
+def beside_the_median(cell: Cell) -> list[str]:
+    """What else the measurement of a cell says, as short texts: minutes, energy, memory that varies, cold caches."""
+    texts = []
+    sustained, energy, left_out = (
+        cell.get("sustained"),
+        cell.get("energy") or {},
+        (cell.get("course") or {}).get("left_out"),
+    )
+    if sustained:
+        texts.append(f"minute {len(sustained['minutes_s'])} is {sustained['ratio']:.2f} times the first")
+    if energy.get("joules_per_inference") is not None:
+        joules = energy["joules_per_inference"]
+        shown = f"{units.number(joules)} J" if joules >= 1 else f"{units.number(joules * 1e3)} mJ"
+        texts.append(f"{shown} an inference by {energy['source']}")
+    varies = varying_memory(cell)
+    if varies:
+        texts.append(f"memory varies from {units.size(varies[0])} to {units.size(varies[1])}")
+    cold = cell.get("cold_start_s") or {}
+    if cold.get("page_cache") == "cold":
+        texts.append("started from a cold page cache")
+    if cold.get("provider_cache") in {"empty", "primed"}:
+        texts.append(f"started with the provider's cache {cold['provider_cache']}")
+    if left_out:
+        texts.append(f"{units.plural(left_out, 'sample')} of a late warm-up left out")
+    return texts
 
 
 def placement_text(cell: Cell) -> str:
@@ -38,8 +74,15 @@ def device_facts(device: Doc) -> list[tuple[str, str]]:
     pairs = [
         ("board", facts.get("board")),
         ("processor", ", ".join(filter(None, [facts.get("cpu_model"), count if facts.get("cpu_count") else ""]))),
+        ("clusters", "; ".join(map(_cluster, facts.get("clusters") or []))),
+        ("clocks", f"can be fixed through {facts['clock_control']}" if facts.get("clock_control") else ""),
         ("architecture", facts.get("machine")),
-        ("memory", units.size(memory) if memory else ""),
+        (
+            "memory",
+            f"{units.size(memory)}{', shared with the accelerator' * bool(facts.get('unified_memory'))}"
+            if memory
+            else "",
+        ),
         ("system", ", ".join(filter(None, [facts.get("system"), facts.get("kernel"), facts.get("libc")]))),
         (
             "agent",
@@ -52,6 +95,12 @@ def device_facts(device: Doc) -> list[tuple[str, str]]:
         ("at the start", sensors(device.get("reading"))),
     ]
     return [(name, str(value)) for name, value in pairs if value]
+
+
+def _cluster(cluster: Doc) -> str:
+    """`CPUs 0, 1, 2, 3 up to 2.40 GHz`."""
+    clock = f" up to {cluster['max_hz'] / 1e9:.2f} GHz" if cluster.get("max_hz") else ""
+    return f"CPUs {', '.join(map(str, cluster['cpus']))}{clock}"
 
 
 def sensors(reading: Doc | None) -> str:

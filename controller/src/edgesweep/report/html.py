@@ -13,7 +13,15 @@ from markupsafe import Markup, escape
 
 from edgesweep.report import charts, units
 from edgesweep.report.cell_charts import latency_chart, memory_chart
-from edgesweep.report.facts import device_facts, host_text, peak_memory, placement_text, sensors, short_provider
+from edgesweep.report.facts import (
+    beside_the_median,
+    device_facts,
+    host_text,
+    peak_memory,
+    placement_text,
+    sensors,
+    short_provider,
+)
 from edgesweep.report.matrix import Block, Column, matrix_blocks
 from edgesweep.report.outcomes import (
     OUTCOMES,
@@ -245,7 +253,9 @@ def _rows(cells: list[Cell], row_ids: dict[str, str], anchors: dict[str, str]) -
         figures = _figures(cell, latency, time, cold, size) if latency else ()
         reasons = [short_reason(str(reason)) for reason in cell.get("reasons") or []]
         said = {reason.replace(" ", "_") for reason in reasons}
-        notes = [*reasons, *(tag for tag in cell.get("tags") or [] if tag not in said)]
+        # These two tags are told in words.
+        said |= {"warmup_left_out", "memory_varies"}
+        notes = [*reasons, *beside_the_median(cell), *(tag for tag in cell.get("tags") or [] if tag not in said)]
         if cell.get("same_as"):
             notes.append(f"same artifact as {cell['same_as']}, measured once")
         if not latency and cell.get("message"):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgesweep.report import units
+from edgesweep.report.facts import beside_the_median
 from edgesweep.report.markdown_text import code as _code
 from edgesweep.report.markdown_text import table as _table
 from edgesweep.report.markdown_text import text as _text
@@ -29,6 +30,7 @@ from edgesweep.report.predictions import is_skipped_as_predicted, prediction_sen
 
 _MATRIX_COLUMNS = 8
 _CELLS_PER_MESSAGE = 5
+_NOTED_CELLS = 20
 _NOTHING = units.NOTHING
 
 
@@ -117,6 +119,12 @@ def _results(doc: Doc) -> Iterator[str]:
         [_result(cell) for cell in measured],
         right={5, 6, 7, 8, 9},
     )
+    beside = [(cell, texts) for cell in measured if (texts := beside_the_median(cell))]
+    if beside:
+        yield "Beside the median:"
+        lines = [f"- {_code(cell['name'])}: {_text(', '.join(texts))}" for cell, texts in beside[:_NOTED_CELLS]]
+        lines += [f"- and {units.plural(len(beside) - _NOTED_CELLS, 'cell')} more"] * (len(beside) > _NOTED_CELLS)
+        yield "\n".join(lines)
     reasons = Counter(reason for cell in measured for reason in cell.get("reasons") or [])
     if reasons:
         yield "Why a number is not trusted:"

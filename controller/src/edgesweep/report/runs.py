@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from edgesweep.report.cell_figures import Json, plain
 from edgesweep.report.document import SCHEMA_VERSION
+from edgesweep.report.plain_data import Json, plain
 from edgesweep.store.records import RunSummary
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgesweep.report import units
-from edgesweep.report.facts import device_facts, peak_memory, short_provider
+from edgesweep.report.facts import beside_the_median, device_facts, peak_memory, short_provider
 from edgesweep.report.matrix import Block, matrix_blocks
 from edgesweep.report.outcomes import (
     OUTCOMES,
@@ -33,6 +33,7 @@ from edgesweep.report.reasons import Note, notes_of
 
 WIDEST_OFF_TERMINAL = 100
 CELLS_PER_FINDING = 6
+NOTED_CELLS = 12
 #: Stands in the matrix for a cell that was skipped because it would not load.
 PREDICTED = "predicted"
 _FIGURES_WIDTH = 48
@@ -163,10 +164,24 @@ def results_table(doc: Doc) -> RenderableType:
         parts: list[RenderableType] = []
         for place, models in places.items():
             table = _results_of(models, time, size, notes, label_width=max(20, min(longest, width - _FIGURES_WIDTH)))
-            parts += [Text(), heading(place), table]
+            parts += [Text(), heading(place), table, *_beside(models)]
         return Group(*parts, *_legend(measured, notes))
 
     return Adaptive(build)
+
+
+def _beside(models: dict[str, list[Cell]]) -> Iterable[Text]:
+    """What a column has no room for, cell by cell."""
+    noted = [
+        f"{model} {variant_text(cell)}: {', '.join(texts)}"
+        for model, cells in models.items()
+        for cell in cells
+        if (texts := beside_the_median(cell))
+    ]
+    for line in noted[:NOTED_CELLS]:
+        yield Text(line, overflow="fold")
+    if len(noted) > NOTED_CELLS:
+        yield Text(f"and {units.plural(len(noted) - NOTED_CELLS, 'cell')} more: see the report as HTML", style="dim")
 
 
 def _legend(measured: list[Cell], notes: dict[str, Note]) -> Iterable[Text]:

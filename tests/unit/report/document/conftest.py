@@ -9,7 +9,10 @@ from edgesweep.compat.prediction import Prediction, PredictionState
 from edgesweep.errors import remedy_for
 from edgesweep.export.result import ExportResult, Payload, Produced, SizeProof
 from edgesweep.plan.cell import Cell, Session, Shape, Skip, Variant
+from edgesweep.stats.modes import Mode
+from edgesweep.stats.series import Course, Series
 from edgesweep.stats.summary import combine, summarise
+from edgesweep.stats.sustained import Sustained
 from edgesweep.store.records import (
     CellEnd,
     CellRecord,
@@ -23,6 +26,7 @@ from edgesweep.store.records import (
 )
 from edgesweep_proto.blob import Blob, Manifest, Tensor
 from edgesweep_proto.device import CpuCluster, Device, ProviderProbe, Reading, Runtime
+from edgesweep_proto.evidence import ArenaMemory, DeviceTrace, Energy, Gate, ThreadFacts
 from edgesweep_proto.trial import (
     Accounting,
     ColdStart,
@@ -88,19 +92,28 @@ def trial(of: Cell, round_no: int, *, median_ns: int = 1_000_000, peak: int = 20
     result = TrialResult(
         trial_id, TrialOutcome.PASS, Stage.PLACEMENT, started=1795600001.0 + round_no, finished=1795600003.0 + round_no, boot_id="b",
         session=SessionFacts("1.23.2", ("XnnpackExecutionProvider", "CPUExecutionProvider"), 2, "all", "bound"),
-        cold_start=ColdStart(0.1, 0.02 * (round_no + 1), 0.003, 0.002),
+        cold_start=ColdStart(0.1, 0.02 * (round_no + 1), 0.003, 0.002, 0.05, "warm", 1.0, "none"),
         memory=(
             MemoryPhase("session_peak", 1000, "VmHWM"), MemoryPhase("first_run_peak", 1500, "VmHWM"),
-            MemoryPhase("steady_peak", peak, "VmHWM"), MemoryPhase("retained", 900, "VmRSS"),
+            MemoryPhase("steady_peak", peak, "VmHWM", 2000, 1900), MemoryPhase("retained", 900, "VmRSS"),
         ),
         placement=Placement("assignment", "aa", (ProviderShare("XnnpackExecutionProvider", 60, 0.9), ProviderShare("CPUExecutionProvider", 5, 0.1))),
         numerics=Numerics(1e-6 * (round_no + 1), 1e-5, 1),
-        accounting=Accounting(2.0, 1.9, 0.01 * (round_no + 1), 3, 0),
-        samples=Samples(Blob("56" * 32, 1224), 3, 150, 2, "ci"),
+        accounting=Accounting(2.0, 1.9, 0.01 * (round_no + 1), 3, 0, 1, 5, 0.04, 0.02, 0.1, 2),
+        samples=Samples(Blob("56" * 32, 1224), 3, 150, 2, "ci", "steady"),
         before=Reading(1795600001.0, {"cpu": 50.0 + round_no}), after=Reading(1795600003.0, {"cpu": 60.0 + round_no}, throttle=("soft_limit",)),
-        tags=("partial",),
+        tags=("partial",), harness_floor_s=1.3e-6, threads=ThreadFacts((0, 1), (0,), ("1",), pinned=True),
+        gates=(Gate("idle", passed=True, waited_s=0.0, value=0.01, limit=0.1), Gate("thermal", passed=round_no < 2, waited_s=10.0, value=70.0 + round_no, limit=71.5, note="cpu")),
+        trace=DeviceTrace(10, 0.2, 2.0, {"policy0": 2.4e9}, {"policy0": 2.2e9 + round_no}, {"policy0": 2.3e9}, {"cpu": 50.0}, {"cpu": 60.0 + round_no}, sampler_cpu_s=0.01, agent_cpu_s=0.01),
+        energy=Energy("pmic", ("VDD",), 30.0, 60.0, 0.2, 2.0, 0.02), arena=ArenaMemory(2000, 1900, 2048, 4096, "profile"),
     )  # fmt: skip
-    return TrialRecord(trial_id, of.name, round_no, 0, replace(result, **changes), latency, "56" * 32)
+    modes = (Mode(0.001, 0.7), Mode(0.002, 0.3))
+    series = (
+        Series(Course.WARMUP, 12, -0.2)
+        if round_no == 1
+        else Series(Course.FLAT, 0, 0.01, modes, None, Sustained((1.0, 1.3), 1.3))
+    )
+    return TrialRecord(trial_id, of.name, round_no, 0, replace(result, **changes), latency, "56" * 32, series)
 
 
 def failed(of: Cell, outcome: Outcome, stage: str, cause: str, message: str, **changes) -> CellEnd:

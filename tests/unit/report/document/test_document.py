@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from edgesweep.plan.cell import Session
 from edgesweep.report.document import SCHEMA_VERSION, build_document
 from edgesweep.report.runs import build_runs
 from edgesweep.store.records import CellRecord, Outcome, RunState, RunSummary
 from edgesweep.store.store import Store
 from edgesweep_proto.blob import Blob, Tensor
+from edgesweep_proto.trial import MemoryPhase
 
 PAGE = Path(__file__).parents[4] / "docs" / "result-document.md"
 
@@ -52,14 +54,20 @@ def test_a_measured_cell_has_figures_over_its_trials(doc):
     assert (cell["latency_s"]["n"], cell["latency_s"]["batch"], cell["latency_s"]["need"]) == (450, 2, {"p99": 662})
     assert cell["latency_s"]["p99"] is None
     assert cell["throughput_per_s"] == {"inferences": pytest.approx(1000), "items": pytest.approx(4000)}
-    assert cell["memory_bytes"] == {
-        "session_peak": 1000, "first_run_peak": 1500, "steady_peak": 2001, "retained": 900, "method": "VmHWM",
-        "methods": {"session_peak": "VmHWM", "first_run_peak": "VmHWM", "steady_peak": "VmHWM", "retained": "VmRSS"},
+    memory = cell["memory_bytes"]
+    assert {name: memory[name] for name in ("session_peak", "first_run_peak", "steady_peak", "retained")} == {
+        "session_peak": 1000, "first_run_peak": 1500, "steady_peak": 2001, "retained": 900,
     }  # fmt: skip
-    assert cell["inputs"] == [
-        {"name": "x", "dtype": "float32", "shape": [4, 3], "sha256": "56" * 32, "size_bytes": 160}
-    ]
-    assert cell["cold_start_s"] == {"import": 0.1, "session": 0.04, "first_run": 0.003, "second_run": 0.002}
+    assert memory["method"] == "VmHWM"
+    assert memory["methods"]["retained"] == "VmRSS"
+    assert memory["ranges"]["steady_peak"] == [2000, 2002]
+    assert (memory["pss"], memory["private"]) == ({"steady_peak": 2000}, {"steady_peak": 1900})
+    assert memory["arena"]["held"] == 4096
+    cold = cell["cold_start_s"]
+    assert [cold[step] for step in ("import", "provider_load", "session", "first_run", "second_run")] == [
+        0.1, 0.05, 0.04, 0.003, 0.002,
+    ]  # fmt: skip
+    assert (cold["page_cache"], cold["resident_share"], cold["provider_cache"]) == ("warm", 1.0, "none")
     assert cell["placement"]["shares"][0] == {"provider": "XnnpackExecutionProvider", "nodes": 60, "time_share": 0.9}
     assert cell["placement"]["hashes"] == ["aa"]
     assert cell["numerics"]["max_absolute_error"] == pytest.approx(3e-6)
@@ -81,6 +89,60 @@ def test_a_measured_cell_has_figures_over_its_trials(doc):
     assert cell["trials"][1]["latency_s"]["median"] == pytest.approx(0.001)
     assert cell["trials"][1]["memory_bytes"]["steady_peak"] == 2001
     assert cell["trials"][1]["samples"]["stop_reason"] == "ci"
+
+
+def test_what_went_on_around_the_measurement_is_there(doc):
+    cell = doc["cells"][0]
+    assert cell["course"]["trials"] == {"flat": 2, "warmup": 1, "slowdown": 0, "unsteady": 0}
+    assert (cell["course"]["left_out"], cell["course"]["change"]) == (12, -0.2)
+    assert cell["course"]["modes"] == [{"median_s": 0.001, "share": 0.7}, {"median_s": 0.002, "share": 0.3}]
+    assert cell["sustained"] == {"minutes_s": [1.0, 1.3], "ratio": 1.3}
+    assert cell["energy"]["joules_per_inference"] == pytest.approx(0.02)
+    assert cell["harness_floor_s"] == 1.3e-6
+    environment = cell["environment"]
+    assert [(gate["name"], gate["passed"], gate["value"]) for gate in environment["gates"]] == [
+        ("idle", True, 0.01),
+        ("thermal", False, 72.0),
+    ]
+    trace = environment["trace"]
+    assert (trace["readings"], trace["frequency_min_hz"], trace["temperature_max_c"]) == (
+        30,
+        {"policy0": 2.2e9},
+        {"cpu": 62.0},
+    )
+    assert trace["watching_share"] == pytest.approx(0.01)
+    accounting = environment["accounting"]
+    assert (accounting["foreign_cores"], accounting["steal_share"]) == (pytest.approx(0.02), pytest.approx(0.01))
+    assert accounting["swapped_in_pages"] == 6
+    assert cell["trials"][0]["threads"]["pool_cpus"] == ["1"]
+    assert cell["trials"][0]["samples"]["warmup_stop_reason"] == "steady"
+
+
+def test_memory_that_does_not_repeat_is_no_figure(view):
+    record = view.cells[0]
+    trials = [
+        replace(trial, result=replace(trial.result, memory=(MemoryPhase("steady_peak", size * 2**20, "VmHWM"),)))
+        for trial, size in zip(record.trials, (100, 104, 130), strict=True)
+    ]
+    doc = build_document(replace(view, cells=(replace(record, trials=tuple(trials)),)))["cells"][0]
+    assert doc["memory_bytes"]["steady_peak"] is None
+    assert doc["memory_bytes"]["ranges"]["steady_peak"] == [100 * 2**20, 130 * 2**20]
+    assert doc["trials"][0]["memory_bytes"]["steady_peak"] == 100 * 2**20
+
+
+def test_inferences_that_overlap_are_counted_over_the_time_they_took(view):
+    record = view.cells[0]
+    crowd = replace(record.cell, session=Session(2, concurrency=4))
+    doc = build_document(replace(view, cells=(replace(record, cell=crowd, trials=record.trials),)))["cells"][0]
+    assert doc["throughput_per_s"] is None  # nobody told how long it took
+    timed = tuple(_timed(trial, 0.1) for trial in record.trials)
+    doc = build_document(replace(view, cells=(replace(record, cell=crowd, trials=timed),)))["cells"][0]
+    assert doc["throughput_per_s"]["inferences"] == pytest.approx(150 * 2 / 0.1)
+    assert (doc["concurrency"], doc["scenario"], doc["scenario_s"]) == (4, "closed", None)
+
+
+def _timed(trial, wall_s):
+    return replace(trial, result=replace(trial.result, samples=replace(trial.result.samples, wall_s=wall_s)))
 
 
 def test_a_cell_that_shares_a_measurement_has_copies_but_no_trials(doc):
@@ -196,7 +258,7 @@ def test_runs_are_listed_newest_first():
 #: Objects whose keys are names of the lab or the model, not of the contract.
 FREE_KEYS = re.compile(
     r"(\.dynamic|\.methods|\.temperatures_c|\.frequencies_hz|\.governors|\.host|\.labels|\.provider_options|\.sizes|\.need"
-    r"|\.frequency_\w+_hz|\.hardware_max_hz|\.power_w|\.energy_j|\.call_costs_s|\.temperature_\w+_c)$"
+    r"|\.frequency_\w+_hz|\.hardware_max_hz|\.power_w|\.energy_j|\.call_costs_s|\.temperature_\w+_c|\.ranges|\.pss|\.private)$"
 )
 
 
@@ -219,6 +281,7 @@ def test_the_page_names_every_field_and_no_other(doc, unfinished_view):
     present = {*paths(doc), *paths(build_document(unfinished_view))}
     # Trials repeat figures that the page describes once, for the cell.
     figures = ("latency_s", "throughput_per_s", "memory_bytes", "cold_start_s", "placement", "environment")
+    figures = (*figures, "course", "sustained", "energy")
     repeated = {path for path in present if re.match(rf"cells\[\]\.trials\[\]\.({'|'.join(figures)})\.", path)}
     assert {path.replace("trials[].", "") for path in repeated} <= present
     readings = {path for path in present if re.search(r"(devices\[\]\.reading|environment\.(before|after))\.", path)}

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from edgesweep.errors import remedy_for
 from edgesweep.export.result import ExportResult, Produced
-from edgesweep.report.cell_figures import Json, plain
+from edgesweep.report.plain_data import Json, plain
 from edgesweep.store.records import Outcome, RunRecord, RunState, RunView, outcome_of_export
 from edgesweep.store.variants import WAITING
 

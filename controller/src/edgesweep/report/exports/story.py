@@ -14,10 +14,10 @@ from edgesweep.export.failures.diagnosis import actionable
 from edgesweep.export.result import ExportResult, Produced, SizeProof
 from edgesweep.plan.cell import Variant
 from edgesweep.report import units
-from edgesweep.report.cell_figures import plain
 from edgesweep.report.exports.device_story import cell_steps
 from edgesweep.report.exports.document import SCHEMA_VERSION, honest_variant, remedy_in_matrix, variant_cell
 from edgesweep.report.exports.step import Mark, Step
+from edgesweep.report.plain_data import plain
 from edgesweep.store.records import CellRecord, Outcome, RunKind, RunState, RunView, outcome_of_export
 from edgesweep.store.variants import WAITING, Named
 
