@@ -122,12 +122,14 @@ _ENTRIES = (
     _cause(
         "dynamic_dim_static",
         "a dimension asked to be dynamic came out static",
-        "trace with a size of at least 2, and avoid int(x.shape[i]) in the model",
+        "trace at a size of at least 2 that the model has no special case for, name the dimension on every input that has "
+        "it, and avoid int(x.shape[i]) in the model (docs/export-matrix.md)",
     ),
     _cause(
         "dynamic_dim_refused",
         "the exported model refuses another size of a dynamic dimension",
-        "look for sizes that were baked in during tracing, e.g. a reshape with constants",
+        "give inputs that change together one name and declare `ranges`; else look for sizes that were baked in during "
+        "tracing, e.g. a reshape with constants (docs/export-matrix.md)",
     ),
     _cause(
         "wrong_output",

@@ -202,6 +202,7 @@ DECLARATIONS = {
     "input": ({"y": {0: "batch"}}, {}, "names 'y', but the tensor inputs of forward() are: input"),
     "axis": ({"input": {2: "batch"}}, {}, "names axis 2 of 'input', but its axes are 0 to 1"),
     "no_name": ({"input": {0: "batch size"}}, {}, "calls axis 0 of 'input' 'batch size', which is no dimension name"),
+    "sum": ({"input": {0: "past+new"}}, {}, "'past+new', but a size cannot be named by a sum or product"),
     "reserved": ({"input": {0: "full"}}, {}, "calls axis 0 of 'input' 'full', which is no dimension name"),
     "same_axis": ({"input": {0: "a", -2: "b"}}, {}, "names axis 0 of 'input' twice"),
     "same_name": ({"input": {0: "a", 1: "a"}}, {}, "gives two axes of 'input' the one name 'a'"),

@@ -159,6 +159,14 @@ def test_a_plan_without_its_two_keys(read: Read, text: str, message: str) -> Non
             ),
         ),
         (
+            "{factory: 'a:b', dynamic: {mask: {1: past+new}}}",
+            (
+                "plan.yaml:2:47: models[0].dynamic.mask[1]: a dimension's name is no sum or product of others, as the text "
+                "'past+new' seems to be: let the model take the parts as inputs of their own and join them in forward(), "
+                "as docs/export-matrix.md shows"
+            ),
+        ),
+        (
             "{factory: 'a:b', dynamic: {x: {0: batch}}, ranges: {bach: [1, 8]}}",
             "plan.yaml:2:10: models[0]: ranges names 'bach', which dynamic does not declare, did you mean 'batch'?",
         ),

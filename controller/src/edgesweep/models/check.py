@@ -86,6 +86,13 @@ def _axes(name: str, path: str, axes: Mapping[int, str], tensors: Mapping[str, t
         if isinstance(axis, bool) or not isinstance(axis, int) or not -rank <= axis < rank:
             valid = f"0 to {rank - 1}" if rank else "none, it is a scalar"
             raise unusable(name, f"`dynamic` names axis {axis!r} of '{path}', but its axes are {valid}")
+        if isinstance(dimension, str) and any(sign in dimension for sign in "+-*/"):
+            raise unusable(
+                name,
+                f"`dynamic` calls axis {axis} of '{path}' {dimension!r}, but a size cannot be named by a sum or product of others",
+                remedy="let the model take the parts as inputs of their own and join them in forward(), as "
+                "docs/export-matrix.md shows",
+            )
         if not isinstance(dimension, str) or not dimension.isidentifier() or dimension in RESERVED:
             raise unusable(
                 name,

@@ -189,6 +189,11 @@ def is_name(text: str) -> bool:
 
 
 def _check_dimension(value: Any) -> str:
+    if isinstance(value, str) and any(sign in value for sign in "+-*/"):
+        raise refusal(
+            f"a dimension's name is no sum or product of others, as {describe(value)} seems to be: let the model take the "
+            "parts as inputs of their own and join them in forward(), as docs/export-matrix.md shows"
+        )
     if not isinstance(value, str) or not _DIMENSION.fullmatch(value) or value in {"static", "full"}:
         raise refusal(f"a dimension's name is letters, digits and _, such as batch, not {describe(value)}")
     return value
