@@ -124,6 +124,39 @@ def raising():
     raise RuntimeError("the weights are on another disk")
 
 
+class Wordless(Exception):  # noqa: N818 - a user's own
+    """Cannot even be told."""
+
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def wordless():
+    raise Wordless
+
+
+class Refusing(nn.Module):
+    def forward(self, x):
+        raise Wordless
+
+
+def wordless_example():
+    return Refusing(), (torch.randn(2, 3),)
+
+
+def interrupted():
+    raise KeyboardInterrupt
+
+
+class Leaving(nn.Module):
+    def forward(self, x):
+        raise SystemExit(5)
+
+
+def leaving():
+    return Leaving(), (torch.randn(2, 3),)
+
+
 def dying():
     os._exit(3)
 

@@ -55,6 +55,24 @@ async def test_a_factory_that_exits_is_a_crash_with_its_status(lab, make_job, tm
     assert results["torchscript-opset17-static-fp32linear"].passed
 
 
+async def test_what_a_model_may_raise_beside_exceptions_is_told_too(lab, make_job, tmp_path):
+    names = ("wordless", "wordless_example", "interrupted", "leaving")
+    jobs = [make_job(lab(name), "torchscript", 17, "static") for name in names]
+    async with ExportService(tmp_path, slots=1) as service:
+        results = {result.variant.model: result async for result in service.export(jobs)}
+    assert {name: results[name].cause for name in names} == {
+        "wordless": "factory_failed",
+        "wordless_example": "export_error",
+        "interrupted": "factory_failed",
+        "leaving": "export_crash",
+    }
+    assert "Wordless" in results["wordless_example"].message
+    assert "raised KeyboardInterrupt" in results["interrupted"].message
+    # Leaving torch takes seconds: a worker that was killed meanwhile would have SIGKILL for its status.
+    assert "exit status 5" in results["leaving"].message
+    assert "raise SystemExit(5)" in results["leaving"].detail
+
+
 async def test_a_crash_is_that_variant_s_own_with_signal_and_bounded_evidence(lab, make_job, tmp_path):
     jobs = [
         make_job(lab("dying_export"), "torchscript", 17, "static"),

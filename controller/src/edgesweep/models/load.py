@@ -71,7 +71,7 @@ def merge(
 def _call(name: str, ref: str, factory: Callable[..., Any], args: Mapping[str, Any]) -> Any:
     try:
         return factory(**args)
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         call = ", ".join(f"{key}={value!r}" for key, value in args.items())
         raise unusable(name, f"{ref}({call}) raised {words_of(error)}") from error
 

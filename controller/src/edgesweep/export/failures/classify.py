@@ -17,7 +17,7 @@ from edgesweep.export.failures.diagnosis import (
     without_colours,
 )
 from edgesweep.export.failures.failure import Failure
-from edgesweep.export.failures.host import causes_of, diagnosis, host_failure, is_out_of_memory
+from edgesweep.export.failures.host import causes_of, diagnosis, host_failure, is_out_of_memory, text_of
 
 _MESSAGE_MAX_CHARS = 300
 
@@ -46,7 +46,7 @@ def classify(error: BaseException, exporter: str, opset: int) -> Failure:
     if trouble is not None:
         return trouble
     chain = list(causes_of(error))
-    words = without_colours("\n".join(f"{type(link).__name__}: {link}" for link in chain))
+    words = without_colours("\n".join(f"{type(link).__name__}: {text_of(link)}" for link in chain))
     told = without_colours("".join(traceback.format_exception(error)))
     cause, message = _meaning(chain, words, place_of(told), exporter, opset)
     return Failure(Stage.EXPORT, cause, shorten(message), diagnosis(told))
@@ -96,8 +96,8 @@ def _of_capture(words: str, at: str) -> tuple[str, str] | None:
 
 def _root(chain: list[BaseException]) -> str:
     """The innermost error in a line: exporters wrap it in pages of advice."""
-    told = [link for link in chain if str(link).strip()]
+    told = [link for link in chain if text_of(link).strip()]
     root = told[-1] if told else chain[-1]
-    text = without_colours(str(root))
+    text = without_colours(text_of(root))
     line = next((part.strip() for part in text.splitlines() if part.strip()), "")
     return f"{type(root).__name__}: {line}" if line else type(root).__name__

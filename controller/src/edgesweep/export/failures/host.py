@@ -49,6 +49,14 @@ def diagnosis(text: str) -> str:
     return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
 
 
+def text_of(error: BaseException) -> str:
+    """An error's own words; a user's class may fail to tell them."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - whatever it raises, the error itself is what counts
+        return "its words cannot be told"
+
+
 def causes_of(error: BaseException) -> Iterator[BaseException]:
     """The error and what caused it, outermost first."""
     seen: set[int] = set()
@@ -100,7 +108,7 @@ def failure_of_host(words: str, detail: str = "", stage: Stage = Stage.EXPORT) -
 
 
 def _words_of(link: BaseException) -> str:
-    text = str(link)
+    text = text_of(link)
     if isinstance(link, OSError):
         if link.errno in _ERRNOS and not (link.errno == errno.ENOMEM and _is_limited()):
             return os.strerror(link.errno)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgesweep.errors import EdgesweepError
 from edgesweep.export.axes import proof_sizes, slug_of, trace_sizes
 from edgesweep.export.failures.classify import shorten
-from edgesweep.export.failures.host import host_trouble
+from edgesweep.export.failures.host import host_trouble, text_of
 from edgesweep.export.outputs import run_module
 from edgesweep.export.proof.prove import Case
 from edgesweep.export.proof.tolerance import compare, tolerance_for
@@ -95,7 +95,7 @@ def build_cases(model: Model, dimensions: Sequence[str], shapes: Sequence[Shape]
         except Exception as error:  # a user's model may raise anything
             if host_trouble(error):
                 raise
-            words = error.message if isinstance(error, EdgesweepError) else f"{type(error).__name__}: {error}"
+            words = error.message if isinstance(error, EdgesweepError) else f"{type(error).__name__}: {text_of(error)}"
             if is_example:
                 raise ModelRefusesError(shorten(words)) from error
             refused[label] = shorten(words)

@@ -15,7 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from edgesweep_proto.codec import from_json, to_json
 from edgesweep_proto.trial import Stage
@@ -33,6 +33,7 @@ from edgesweep.export.failures.host import (
     host_failure,
     host_trouble,
     is_out_of_memory,
+    text_of,
 )
 from edgesweep.export.memory import limit_to_host
 from edgesweep.export.result import ExportResult
@@ -127,7 +128,7 @@ class _Worker:
             trouble = file_failure(error) if isinstance(error, OSError) else host_failure(error)
             if trouble is not None:
                 return failed(variant, trouble)
-            message = shorten(f"an error that the catalogue does not know: {type(error).__name__}: {error}")
+            message = shorten(f"an error that the catalogue does not know: {type(error).__name__}: {text_of(error)}")
             return failed(variant, Failure(Stage.EXPORT, "unknown", message, diagnosis(traceback.format_exc())))
 
     def _result(self, source: ModelSource, variant: Variant, shapes: tuple[Shape, ...]) -> ExportResult:
@@ -217,8 +218,19 @@ def main() -> int:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)
     _quieten()
     with os.fdopen(options.fd, "rb") as channel, os.fdopen(os.dup(options.fd), "wb") as answers:
-        _converse(channel, answers, options)
+        try:
+            _converse(channel, answers, options)
+        except BaseException as error:  # noqa: BLE001 - a model may raise SystemExit in the middle of an export
+            _fall(error)
     return 0
+
+
+def _fall(error: BaseException) -> NoReturn:
+    """End at once with the status that `error` stands for: torch takes seconds to leave, and is then killed instead."""
+    traceback.print_exception(error)
+    sys.stderr.flush()
+    status = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1
+    os._exit(status & 0xFF)
 
 
 if __name__ == "__main__":
