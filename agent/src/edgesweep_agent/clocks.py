@@ -76,9 +76,12 @@ class Clocks:
             return self._forget()
         try:
             done = self._restore_from(stored)
-        except (OSError, TypeError, KeyError, AttributeError) as error:
+        except OSError as error:
             _log.error("the clocks could not be put back, and are tried again before the next trial: %s", error)
             return False
+        except (TypeError, KeyError, AttributeError) as error:
+            _log.error("what the clocks were before makes no sense (%r): check them", error)
+            return self._forget()
         return self._forget() if done else False
 
     def _restore_from(self, stored: dict[str, Any]) -> bool:

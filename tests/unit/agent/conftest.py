@@ -64,6 +64,12 @@ elif what == "exit":
 elif what == "close":
     os.close(fd)
     signal.pause()
+elif what.startswith("read:"):
+    tell(event="end", outcome="failed", stage="load", cause="load_error", message=open(what[5:]).read())
+elif what.startswith("write:"):
+    path, _, text = what[6:].partition("=")
+    open(path, "w").write(text)
+    tell(event="end", outcome="failed", stage="load", cause="load_error", message="written")
 elif what == "no_outcome":
     tell(event="end", outcome="splendid")
 elif what == "short_samples":
