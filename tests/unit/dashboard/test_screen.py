@@ -78,6 +78,26 @@ def test_values_say_how_old_they_are(clock):
     assert "time left not known yet" in text
 
 
+def test_a_device_says_what_its_trial_waits_for(clock):
+    view = SweepView(clock)
+    view.apply(SweepStarted("r1", "nightly", {"pi5": 2}, 0))
+    view.apply(Telemetry("pi5", Reading(0.0, {"cpu": 71.4})))
+    view.apply(DeviceState("pi5", "measuring", 2))
+    cell = "pi5/m/dynamo-opset18-batch-fp32/1.23.2/cpu/batch4/t4"
+    view.apply(TrialProgressed("pi5", cell, Stage.LOAD, waits_for="thermal"))
+    clock.now += 45
+    (line,) = (line for line in _lines(view, 80, 23) if line.startswith("pi5"))
+    assert line.split()[1:5] == ["waiting", "to", "cool", "45"]
+    assert "71 °C" in line
+    view.apply(TrialProgressed("pi5", cell, Stage.LOAD, waits_for="idle"))
+    clock.now += 3
+    assert "to be idle 3.0 s" in "\n".join(_lines(view, 80, 23))
+    view.apply(TrialProgressed("pi5", cell, Stage.MEASURE))
+    (line,) = (line for line in _lines(view, 80, 23) if line.startswith("pi5"))
+    assert "measuring" in line
+    assert "measure 0.0 s" in line
+
+
 def test_many_devices_are_counted_where_they_do_not_fit(clock):
     view = SweepView(clock)
     view.apply(SweepStarted("r1", "nightly", {f"board-{number:02d}": 2 for number in range(40)}, 1))

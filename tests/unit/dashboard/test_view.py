@@ -221,7 +221,7 @@ EVENTS = st.one_of(
     st.builds(ExportFinished, TEXT, TEXT, TEXT, FLOATS, st.booleans(), COUNT, COUNT),
     st.builds(DeviceState, NAMES, st.sampled_from(["idle", "measuring", "unreachable", "done", "?"]), COUNT, TEXT),
     st.builds(TrialStarted, NAMES, CELLS, TEXT, COUNT, COUNT),
-    st.builds(TrialProgressed, NAMES, CELLS, st.sampled_from(Stage)),
+    st.builds(TrialProgressed, NAMES, CELLS, st.sampled_from(Stage), st.sampled_from(["", "idle", "thermal", "new"])),
     st.builds(TrialFinished, NAMES, CELLS, OUTCOME, TEXT, SECONDS),
     st.builds(
         CellFinished,

@@ -29,6 +29,8 @@ _SHARED_ROOM = 8
 _BAR_WIDTH = 28
 _COUNT_COLUMN = 3
 _QUIET_STATES = frozenset({"idle", "done", "waiting"})
+#: What a trial waits for before it begins, as the gate that holds it is called.
+_WAITS = {"thermal": "to cool", "idle": "to be idle"}
 
 
 def draw(view: SweepView, width: int, height: int) -> RenderableType:
@@ -160,7 +162,7 @@ def _fleet(view: SweepView, width: int, room: int) -> list[Text]:
         cell = _cell(line)
         texts = [
             Text(line.name),
-            Text(line.state, style=_STATE_STYLES.get(line.state, "")),
+            _state(line),
             _stage(view, line),
             Text(str(line.remaining)),
             _sensors(view, line),
@@ -186,10 +188,17 @@ def _columns(texts: list[Text], widths: list[int]) -> Text:
     return line
 
 
+def _state(line: DeviceLine) -> Text:
+    state = "waiting" if line.waits_for else line.state
+    return Text(state, style=_STATE_STYLES.get(state, ""))
+
+
 def _stage(view: SweepView, line: DeviceLine) -> Text:
+    """The stage and how long it has taken: `measure 4 s`, or what the trial waits for: `to cool 45 s`."""
     if not line.stage:
         return Text("")
-    return Text(f"{line.stage} {units.duration(view.now() - line.stage_at)}")
+    word = _WAITS.get(line.waits_for, line.waits_for) or line.stage
+    return Text(f"{word} {units.duration(view.now() - line.stage_at)}")
 
 
 def _sensors(view: SweepView, line: DeviceLine) -> Text:

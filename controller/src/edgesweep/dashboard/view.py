@@ -34,7 +34,10 @@ _EXPORTS_FOR_ESTIMATE = 4
 
 @dataclass(slots=True)
 class DeviceLine:
-    """One device of the fleet. Every `*_at` is a moment of the view's own clock, in seconds."""
+    """One device of the fleet. Every `*_at` is a moment of the view's own clock, in seconds.
+
+    `waits_for` names the gate (idle or thermal) that its trial waits for.
+    """
 
     name: str
     planned: int = 0
@@ -44,6 +47,7 @@ class DeviceLine:
     cell: str = ""
     stage: str = ""
     stage_at: float = 0.0
+    waits_for: str = ""
     reading: Reading | None = None
     reading_at: float | None = None
     heard_at: float | None = None
@@ -266,7 +270,7 @@ class SweepView:
         line.state, line.note = event.state, event.note
         line.queue, line.finished_at_queue = event.queue, len(line.finished)
         if event.state not in {"measuring", "uploading"}:
-            line.cell = line.stage = ""
+            line.cell = line.stage = line.waits_for = ""
 
     @apply.register
     def _on_trial_start(self, event: TrialStarted) -> None:
@@ -284,6 +288,7 @@ class SweepView:
     def _on_trial_progress(self, event: TrialProgressed) -> None:
         line = self._heard(event.device)
         line.cell, line.stage, line.stage_at = event.cell, str(event.stage), self.now()
+        line.waits_for = event.waits_for
 
     @apply.register
     def _on_trial_end(self, event: TrialFinished) -> None:
@@ -295,7 +300,7 @@ class SweepView:
         line.rounds_done[event.cell] = self._round.pop((event.device, event.cell), line.newest_round) + 1
         line.last_trial_at = self.now()
         if line.cell == event.cell:
-            line.cell = line.stage = ""
+            line.cell = line.stage = line.waits_for = ""
 
     @apply.register
     def _on_cell_end(self, event: CellFinished) -> None:
@@ -331,6 +336,6 @@ class SweepView:
         self.run_id = self.run_id or event.run_id
         self.exports.active.clear()
         for line in self.devices.values():
-            line.cell = line.stage = ""
+            line.cell = line.stage = line.waits_for = ""
             if line.state != "unreachable":
                 line.state = "done" if not line.remaining else "idle"

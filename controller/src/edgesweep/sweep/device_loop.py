@@ -223,7 +223,7 @@ class DeviceLoop:
             elif event.state is TrialState.RUNNING:
                 cell = planned.group.leader
                 self._supply.emit_state("measuring")
-                self._ledger.emit(TrialProgressed(cell.device, cell.name, event.stage))
+                self._ledger.emit(TrialProgressed(cell.device, cell.name, event.stage, event.waits_for))
 
     async def _watch(self, client: DeviceClient, events: asyncio.Queue[TrialEvent | EdgesweepError]) -> None:
         try:

@@ -72,11 +72,12 @@ class TrialStarted:
 
 @dataclass(frozen=True, slots=True)
 class TrialProgressed:
-    """The trial reached `stage` on its device."""
+    """The trial reached `stage` on its device; `waits_for` names the gate (idle or thermal) that it waits for before."""
 
     device: str
     cell: str
     stage: Stage
+    waits_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
