@@ -120,7 +120,7 @@ async def whole_trial(program: Path, model: BenchModel, threads: int, folder: Pa
     if record.latency is None or record.result.samples is None:
         sys.exit("the trial has no samples")
     medians = [float(np.median(judging.settled(block.samples_ns, 1))) for block in (before, after)]
-    verdict, reasons = verdict_of([record], protocol)
+    verdict, reasons = verdict_of([record], protocol, threads)
     return {
         "median_us": rounded(record.latency.median * 1e6),
         "c_median_us": [rounded(value * 1e6) for value in medians],

@@ -13,9 +13,11 @@ import numpy as np
 from edgesweep.fleet.client import DeviceClient
 from edgesweep.fleet.inventory import DeviceEntry
 from edgesweep.fleet.local_agent import LocalAgent
+from edgesweep.stats.series import look_at
 from edgesweep.stats.summary import summarise
 from edgesweep.stats.verdict import judge
 from edgesweep.store.records import TrialRecord
+from edgesweep.store.samples import decode_samples
 from edgesweep.sweep.outcome import facts_of
 from edgesweep_proto.blob import Blob, Manifest, Tensor
 from edgesweep_proto.trial import Protocol, Provider, SessionOptions, Tolerance, Trial, TrialOutcome, TrialState
@@ -49,19 +51,18 @@ class Board:
         result = fetched.result
         if result.outcome is not TrialOutcome.PASS or result.samples is None:
             raise SystemExit(f"a trial ended as {result.outcome}: {result.cause} {result.message} {result.evidence}")
-        measured = np.frombuffer(fetched.samples, dtype="<i8")[result.samples.warmup_count :]
-        latency = summarise(measured, result.samples.batch)
-        return TrialRecord(trial.id, trial.cell_name, trial.round, trial.attempt, result, latency)
+        measured = decode_samples(fetched.samples)[result.samples.warmup_count :]
+        series = look_at(measured, result.samples.batch)
+        latency = summarise(measured[series.head :], result.samples.batch)
+        return TrialRecord(trial.id, trial.cell_name, trial.round, trial.attempt, result, latency, series=series)
 
 
-def verdict_of(trials: Sequence[TrialRecord], protocol: Protocol) -> tuple[str, tuple[str, ...]]:
+def verdict_of(trials: Sequence[TrialRecord], protocol: Protocol, threads: int = 1) -> tuple[str, tuple[str, ...]]:
     """The verdict on a cell of these trials, and the reasons against it.
 
     As a run gives it, but for the tag `shared_host`: this process sleeps while a trial goes on.
     """
-    tags = sorted({tag for trial in trials for tag in trial.result.tags})
-    facts = [facts_of(trial, tags, protocol.min_inferences) for trial in trials]
-    verdict, reasons = judge(facts, planned=len(trials))
+    verdict, reasons = judge([facts_of(trial, (), protocol, threads) for trial in trials], planned=len(trials))
     return str(verdict), reasons
 
 

@@ -108,13 +108,13 @@ def bar(ours: Spread, same: Spread, limit: float) -> Bar:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One cell of the noise benchmark: its verdict with reasons, and (p10, median) of each C block around its trials."""
+    """One cell of the noise benchmark: its verdict with reasons, and (p10, median, mean) of each C block around its trials."""
 
     hogs: int
     verdict: str
     reasons: Sequence[str]
     medians_s: Sequence[float]
-    blocks_s: Sequence[tuple[float, float]]
+    blocks_s: Sequence[tuple[float, float, float]]
     naive_s: float | None = None
     sampler_and_agent_s: float | None = None
     traced_s: float | None = None
@@ -123,7 +123,8 @@ class Run:
 def calm_runs(runs: Sequence[Run], within: float) -> list[Run]:
     """The runs without a hog whose C blocks all stayed within `within` of the C loop's own median over such runs.
 
-    Both figures of a block are held against the median of their kind: p10 moves with the clock, the median with company.
+    Each figure of a block is held against the median of its kind: p10 moves with the clock, the median with what shares the
+    caches, the mean with what takes the CPU away.
     """
     clean = [run for run in runs if run.hogs == 0]
     if not clean:

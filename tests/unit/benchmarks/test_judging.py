@@ -12,7 +12,7 @@ def spread_of(median, low, high, n=10):
     return Spread(median, (low, high), (low, high), n)
 
 
-def run(hogs=0, verdict="trusted", blocks=((1.0, 1.1),), **parts):
+def run(hogs=0, verdict="trusted", blocks=((1.0, 1.1, 1.2),), **parts):
     return Run(hogs, verdict, (), (1.0,), blocks, **parts)
 
 
@@ -74,11 +74,12 @@ def test_a_bar_is_met_missed_or_unresolved(ours, same, expected):
 
 
 def test_calm_are_the_clean_runs_around_which_the_c_loop_stayed_as_usual():
-    calm = [run(blocks=((1.0, 1.1), (1.02, 1.12))) for _ in range(3)]
-    slower_clock = run(blocks=((1.0, 1.1), (1.5, 1.65)))
-    company = run(blocks=((1.0, 1.3), (1.0, 1.1)))
+    calm = [run(blocks=((1.0, 1.1, 1.2), (1.02, 1.12, 1.22))) for _ in range(4)]
+    slower_clock = run(blocks=((1.0, 1.1, 1.2), (1.5, 1.65, 1.8)))
+    company = run(blocks=((1.0, 1.3, 1.2), (1.0, 1.1, 1.2)))
+    pushed = run(blocks=((1.0, 1.1, 2.4), (1.0, 1.1, 2.4)))
     hogged = run(hogs=1, blocks=())
-    assert judging.calm_runs([*calm, slower_clock, company, hogged], 0.03) == calm
+    assert judging.calm_runs([*calm, slower_clock, company, pushed, hogged], 0.03) == calm
     assert judging.calm_runs([hogged], 0.03) == []
 
 
