@@ -105,7 +105,9 @@ class Measurement:
                 other.run()
                 other.settle()
                 self._callers.append(other)
-            plan = warmup_plan(protocol, self._pace_ns(), self.batch)
+            # A window of paced calls lasts as long as one of slow calls.
+            period_ns = int(protocol.period_s * _NS) if protocol.scenario == "paced" else 0
+            plan = warmup_plan(protocol, max(self._call_ns, period_ns), self.batch)
             self.warmup = warmup.warm_up(self._scenario(), plan)
         if self.warmup.stop_reason == "max_duration":
             self._pipe.tag("no_steady_state")
@@ -116,7 +118,7 @@ class Measurement:
 
     def measure(self) -> None:
         """Time the model, and tell what the kernel says of that time."""
-        limits = limits_for(self._job.protocol, self._pace_ns(), self.batch)
+        limits = limits_for(self._job.protocol, self._call_ns, self.batch)
         with failing_runs():
             timer = self._scenario()
             before = accounting.read_account()
@@ -140,11 +142,6 @@ class Measurement:
             "concurrency": self._threads,
             "wall_s": self.timed.wall_ns / _NS,
         }
-
-    def _pace_ns(self) -> int:
-        """From the start of one inference to the start of the next, as far as it is known."""
-        paced = self._job.protocol.scenario == "paced"
-        return max(self._call_ns, int(self._job.protocol.period_s * _NS) if paced else 0)
 
     def _scenario(self) -> loop.Scenario:
         protocol, call = self._job.protocol, self._call

@@ -91,7 +91,9 @@ class Protocol:
 
     Both floors (`min_inferences` and `min_duration_s`) are met before it stops, unless a cap comes first. The warm-up goes on
     until the times are steady, for at most `warmup_max_s` (0: it ends at its floors). With a `target_half_width` the
-    measured part goes on until the 95 % interval of the median is that narrow, half its width over the median.
+    measured part goes on until the 95 % interval of the median is that narrow, half its width over the median; the cap of
+    inferences then counts beyond the floors only, inferences slower than 0.2 s need ten of them, and those slower than
+    1 s get three times the caps of time.
 
     `scenario` is closed (back to back), paced (one inference every `period_s`) or sustained (for `min_duration_s`,
     whatever the interval). `page_cache` is warm or cold, `provider_cache` asis, empty or primed. With an `idle_wait_s` or

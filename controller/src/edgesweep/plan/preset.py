@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: A sustained trial ends by its time alone; so many inferences stand for no limit of their number.
 NO_LIMIT = 2**31 - 1
+#: The worker gives inferences slower than 1 s so many times the caps of time (edgesweep_worker.measure).
+VERY_SLOW_CAPS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,8 @@ class Preset:
         protocol = self.protocol_for(session)
         longer = {
             # Steady windows of a paced warm-up hold some dozens of inferences.
-            "warmup": 2 * max(protocol.warmup_min_s, protocol.warmup_max_s) + 60 * protocol.period_s,
-            "measure": 2 * protocol.max_duration_s + protocol.period_s,
+            "warmup": _longest_warmup_s(protocol) + 60 * protocol.period_s,
+            "measure": _longest_measure_s(protocol) + protocol.period_s,
         }
         return self.deadlines_s | {
             stage: max(seconds, self.deadlines_s.get(stage, 0.0))
@@ -155,8 +157,17 @@ def preset_of(measure: MeasureSection) -> Preset:
     if 0 < protocol.warmup_max_s < protocol.warmup_min_s:
         protocol = dataclasses.replace(protocol, warmup_max_s=protocol.warmup_min_s)
     deadlines_s = dict(preset.deadlines_s)
-    # Twice the time asked for, so that one slow inference at the end is no time-out.
-    deadlines_s["warmup"] = max(deadlines_s["warmup"], 2 * max(protocol.warmup_min_s, protocol.warmup_max_s))
-    deadlines_s["measure"] = max(deadlines_s["measure"], 2 * protocol.max_duration_s)
+    deadlines_s["warmup"] = max(deadlines_s["warmup"], _longest_warmup_s(protocol))
+    deadlines_s["measure"] = max(deadlines_s["measure"], _longest_measure_s(protocol))
     named = {str(stage): seconds for stage, seconds in measure.deadlines_s.items()}
     return Preset(preset.name, measure.trials or preset.trials, protocol, deadlines_s | named, frozenset(named))
+
+
+def _longest_warmup_s(protocol: Protocol) -> float:
+    """Twice the time asked for, so that one slow inference at the end is no time-out; see `_longest_measure_s`."""
+    return max(2 * protocol.warmup_min_s, (VERY_SLOW_CAPS + 1) * protocol.warmup_max_s)
+
+
+def _longest_measure_s(protocol: Protocol) -> float:
+    """The same; where the worker goes on until the times are steady or the interval narrow, slow inferences get longer caps."""
+    return (VERY_SLOW_CAPS + 1 if protocol.target_half_width else 2) * protocol.max_duration_s
