@@ -341,6 +341,18 @@ _ENTRIES = (
     _error("nothing_selected", "the plan selects no cell", "see `edgesweep run PLAN --dry-run`", ExitCode.NOTHING),
     _error("no_runs", "there is no run yet", "start one with `edgesweep run PLAN`", ExitCode.NOTHING),
     _error(
+        "machine_busy",
+        "another measurement runs on this machine",
+        "wait for it to end, and measure one after the other",
+        ExitCode.LAB,
+    ),
+    _error(
+        "machine_unfit",
+        "this machine could not run the measurement",
+        "free memory and disk space on it, and try again",
+        ExitCode.LAB,
+    ),
+    _error(
         "unreachable",
         "the device does not answer",
         "check that its agent runs and the address in `edgesweep device show NAME`",

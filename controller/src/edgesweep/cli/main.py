@@ -14,6 +14,7 @@ import click
 import edgesweep
 from edgesweep.cli.device import device
 from edgesweep.cli.export import export
+from edgesweep.cli.measure import measure
 from edgesweep.cli.model import model
 from edgesweep.cli.options import Settings
 from edgesweep.cli.pki import pki
@@ -30,6 +31,7 @@ Examples:
   edgesweep run plans/nightly.yaml -n      what a plan would do
   edgesweep run plans/nightly.yaml         do it
   edgesweep report latest -o html          write report.html of the last run
+  edgesweep measure MODEL.onnx             one file on this machine, without an agent
   edgesweep export matrix PLAN             what exports, and why the rest does not; no device
 """
 
@@ -59,7 +61,7 @@ def cli(ctx: click.Context, *, debug: bool, verbose: int, quiet: bool, color: st
     ctx.obj.set_up_logging()
 
 
-for command in (quickstart, run, runs, report, export, device, model, pki, plan):
+for command in (quickstart, run, runs, report, measure, export, device, model, pki, plan):
     cli.add_command(command)
 
 

@@ -9,7 +9,6 @@ import fcntl
 import getpass
 import importlib.util
 import os
-import platform
 import secrets
 import socket
 import time
@@ -17,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import psutil
 import structlog
 
 import edgesweep
@@ -44,6 +42,7 @@ from edgesweep.store.store import Store
 from edgesweep.store.writer import StoreWriter
 from edgesweep.sweep.device_loop import LoopSettings
 from edgesweep.sweep.events import Notice
+from edgesweep.sweep.host import host_facts
 from edgesweep.sweep.ledger import Emit, Ledger
 from edgesweep.sweep.orchestrator import Member, Sweep, SweepSummary
 from edgesweep.sweep.work import variant_key
@@ -91,18 +90,6 @@ def owner_name(run_id: str) -> str:
     except (KeyError, OSError):
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}/{run_id}"
-
-
-def host_facts() -> dict[str, Any]:
-    """What the report says about the controller's host; sizes in bytes."""
-    return {
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "cpu_count": os.cpu_count(),
-        "memory_total_bytes": psutil.virtual_memory().total,
-    }
 
 
 def open_exports(home: Home, plan: PlanFile) -> Exports:

@@ -9,15 +9,12 @@ from dataclasses import replace
 from edgesweep_proto.trial import Stage, TrialResult
 
 from edgesweep.plan.cell import Cell
-from edgesweep.plan.scenario import SUSTAINED
-from edgesweep.stats.series import look_at
-from edgesweep.stats.summary import summarise
 from edgesweep.store.records import CellEnd, Outcome, TrialRecord
-from edgesweep.store.samples import decode_samples
 from edgesweep.store.store import Store
 from edgesweep.store.writer import StoreWriter
 from edgesweep.sweep.events import CellFinished, SweepEvent, TrialFinished
 from edgesweep.sweep.outcome import end_of_lost, median_of
+from edgesweep.sweep.trial_record import trial_record
 from edgesweep.sweep.work import History, PlannedTrial
 
 Emit = Callable[[SweepEvent], None]
@@ -77,28 +74,13 @@ class Ledger:
 
     async def add_trial(self, planned: PlannedTrial, result: TrialResult, samples: bytes) -> None:
         """Stores a trial's result with its samples; a result that is stored already changes nothing."""
-        latency = series = None
-        told = result.samples
-        if told is not None and told.measured_count:
-            measured = decode_samples(samples)[told.warmup_count :]
-            is_sustained = planned.group.leader.session.scenario.kind == SUSTAINED
-            series = look_at(measured, told.batch, callers=told.concurrency, sustained=is_sustained)
-            latency = summarise(measured[series.head :], told.batch)
-        name = planned.group.leader.name
-        record = TrialRecord(
-            result.trial_id,
-            name,
-            planned.round,
-            planned.attempt,
-            result,
-            latency,
-            result.samples.blob.sha256 if result.samples else None,
-            series,
-        )
+        name, record = planned.group.leader.name, trial_record(planned, result, samples)
         if await self._writer.call(self._store.save_trial, self.run_id, record, samples):
             self._trials.setdefault(name, []).append(record)
             self.emit(
-                TrialFinished(planned.group.leader.device, name, result.outcome.value, result.cause, median_of(latency))
+                TrialFinished(
+                    planned.group.leader.device, name, result.outcome.value, result.cause, median_of(record.latency)
+                )
             )
 
     async def end(self, ends: Iterable[CellEnd]) -> None:
