@@ -107,9 +107,10 @@ class LocalBench:
         except WorkerStartError as error:
             raise EdgesweepError("machine_unfit", str(error)) from error
         if python is None:
+            why = (chosen.fault or fault).splitlines()[0]
             raise EdgesweepError(
                 "usage",
-                f"{self._python or sys.executable} cannot be measured with: {chosen.fault or fault}",
+                f"{self._python or sys.executable} cannot be measured with: {why}",
                 remedy="name an interpreter with a working onnxruntime: --runtime PYTHON",
             )
         return chosen

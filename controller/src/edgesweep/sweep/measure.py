@@ -124,7 +124,7 @@ async def measure_file(home: Home, request: Request, progress: Progress) -> RunV
             groups[0],
             trials,
             planned=preset.trials,
-            needed=preset.protocol.min_inferences,
+            protocol=preset.protocol_for(cell.session),
             fallback=plan.fallback,
             host_tags=(),
         )
