@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from edgesweep.report import units
-from edgesweep.report.cell_figures import Json
 from edgesweep.report.document import build_document
 from edgesweep.report.facts import placement_text, sensors, short_provider
 from edgesweep.report.outcomes import session_of
+from edgesweep.report.plain_data import Json
 from edgesweep.report.reasons import short_reason
 from edgesweep.report.tables import Adaptive, plain_table, styled
 from edgesweep.store.records import RunView
