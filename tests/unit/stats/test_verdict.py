@@ -277,3 +277,11 @@ def test_the_runqueue_share_needs_a_kernel_that_tells_it():
     assert runqueue_share(Accounting(2.0, 1.0, 0.5, 0, 0)) == 0.25
     assert runqueue_share(Accounting(2.0, 1.0, None, 0, 0)) is None
     assert runqueue_share(None) is None
+
+
+def test_a_model_that_gives_nothing_but_nan_is_doubtful():
+    verdict, (reason,) = judge([CLEAN, replace(CLEAN, tags=("all_nan:logits",)), CLEAN], planned=3)
+    assert verdict is Verdict.DOUBTFUL
+    assert reason.startswith("all NaN: the output logits holds nothing else; ")
+    # Some NaN among the numbers may belong there: a mask, a logarithm.
+    assert judge([replace(CLEAN, tags=("some_nan:logits",))] * 3, planned=3) == (Verdict.TRUSTED, ())
