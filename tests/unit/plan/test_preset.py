@@ -96,7 +96,11 @@ def test_the_session_says_how_inferences_follow_each_other() -> None:
     assert asked == (4, "cold", "empty", False)
     paced = preset.protocol_for(Session(scenario=read_scenario("paced=0.5")))
     assert (paced.scenario, paced.period_s, paced.target_half_width) == ("paced", 0.5, 0.005)
-    assert paced.max_duration_s > paced.period_s * paced.min_inferences
+    assert paced.max_duration_s == 20.0  # ten of them are enough of what is so slow
+    slower = preset.protocol_for(Session(scenario=read_scenario("paced=5")))
+    assert 50 < slower.max_duration_s < 60
+    slow_pace = preset.protocol_for(Session(scenario=read_scenario("paced=0.2")))
+    assert slow_pace.max_duration_s > slow_pace.period_s * slow_pace.min_inferences
     quick_pace = preset.protocol_for(Session(scenario=read_scenario("paced=0.01")))
     assert quick_pace.max_duration_s == preset.protocol.max_duration_s
 

@@ -84,12 +84,12 @@ def test_a_single_trial_is_never_trusted():
         (
             replace(CLEAN, gates=(Gate("thermal", passed=False, waited_s=300.0, value=71.2, limit=58.0, note="cpu"),)),
             Verdict.DOUBTFUL,
-            "hot start: the device had not cooled down, 71.2 of 58 °C (cpu) after 300 s; give it a fan",
+            "hot start: the device had not cooled down, 71.2 °C where 58 °C is the most (cpu) after 300 s; give it a fan",
         ),
         (
             replace(CLEAN, gates=(Gate("idle", passed=False, waited_s=60.0, value=0.42, limit=0.1),)),
             Verdict.DOUBTFUL,
-            "busy host: other work ran on the device, 0.42 of 0.1 after 60 s; stop it",
+            "busy host: other work ran on the device, 42% where 10% is the most after 60 s; stop it",
         ),
         (traced(throttle=("under_voltage",)), Verdict.DOUBTFUL, "throttled: under_voltage"),
         (traced(frequency_min_hz={"policy0": 1.8e9}), Verdict.DOUBTFUL, "clock fell to 75% of its start value"),
@@ -229,6 +229,18 @@ def test_a_sustained_trial_is_there_to_see_a_slowdown():
     sustained = replace(slow, protocol=replace(CLEAN.protocol, scenario="sustained"))
     assert judge([sustained] * 3, planned=3)[0] is Verdict.TRUSTED
     assert judge([slow] * 3, planned=3)[0] is Verdict.DOUBTFUL
+
+
+def test_what_a_crowd_does_to_the_times_is_no_word_on_the_model():
+    crowded = replace(
+        counted(runqueue_wait_s=0.6),
+        series=Series(Course.SLOWDOWN, change=0.5, modes=TWO_MODES),
+        median_s=0.02,
+        half_width=0.3,
+        stop_reason="max_duration",
+    )
+    _, reasons = judge([crowded, crowded, CLEAN], planned=3)
+    assert [reason.split(":")[0] for reason in reasons] == ["noisy"]
 
 
 def test_one_odd_process_of_five_is_outlived_by_the_median():

@@ -18,6 +18,9 @@ from edgesweep.plan.scenario import PACED, SUSTAINED
 if TYPE_CHECKING:
     from edgesweep.plan.measuring import MeasureSection
 
+#: Of inferences slower than this the worker measures so many at least (edgesweep_worker.measure).
+SLOW_S = 0.2
+SLOW_FLOOR = 10
 #: A sustained trial ends by its time alone; so many inferences stand for no limit of their number.
 NO_LIMIT = 2**31 - 1
 #: The worker gives inferences slower than 1 s so many times the caps of time (edgesweep_worker.measure).
@@ -59,8 +62,10 @@ class Preset:
                 target_half_width=0.0,
             )
         if scenario.kind == PACED:
-            # A period is slow on purpose: the caps hold for what is asked for, and for one round more than that.
-            longest = scenario.seconds * (protocol.min_inferences + 1)
+            # A period is slow on purpose: the cap must leave room for the least that the worker measures, and one more.
+            slow = scenario.seconds > SLOW_S
+            fewest = min(SLOW_FLOOR, protocol.min_inferences) if slow else protocol.min_inferences
+            longest = scenario.seconds * (fewest + 1)
             return dataclasses.replace(protocol, max_duration_s=max(protocol.max_duration_s, longest))
         return protocol
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from edgesweep.stats.facts import Finding, TrialFacts, doubt, is_most
+from edgesweep.stats.rules.kernel import is_crowded
 from edgesweep.stats.series import Course
 
 #: Process medians that lie further apart than this (largest over smallest) do not measure the same thing.
@@ -14,7 +15,11 @@ PROCESSES_PER_ODD_ONE = 4
 
 
 def from_course(trials: Sequence[TrialFacts]) -> Iterable[Finding]:
-    """How the times went, where most trials say the same; one odd trial is outlived by the median over trials."""
+    """How the times went, where most trials say the same; one odd trial is outlived by the median over trials.
+
+    Trials that waited for a CPU are left out: what a crowd does to their times is no word on the model.
+    """
+    trials = [trial for trial in trials if not is_crowded(trial)]
     moving = [trial for trial in trials if "no_steady_state" in trial.tags]
     if is_most(moving, trials):
         yield doubt(
@@ -50,7 +55,7 @@ def from_course(trials: Sequence[TrialFacts]) -> Iterable[Finding]:
 
 def from_spread(trials: Sequence[TrialFacts]) -> Iterable[Finding]:
     """The processes of a cell do not agree."""
-    medians = sorted(trial.median_s for trial in trials if trial.median_s)
+    medians = sorted(trial.median_s for trial in trials if trial.median_s and not is_crowded(trial))
     odd = max(0, len(medians) - 1) // PROCESSES_PER_ODD_ONE
     kept = medians[odd : len(medians) - odd]
     if len(kept) > 1 and kept[-1] > PROCESS_SPREAD * kept[0]:

@@ -65,17 +65,25 @@ def _excess(gate: Gate) -> float:
 
 
 def _read(gate: Gate) -> str:
-    """What a gate read last: `, 71 of 58 °C after 300 s`."""
+    """What a gate read last: `, 71.2 °C where 58 °C is the most (cpu) after 300 s`."""
     words = []
     if gate.value is not None:
-        unit = " °C" if gate.name == "thermal" else ""
-        limit = f" of {gate.limit:.4g}" if gate.limit is not None else ""
-        words.append(f"{gate.value:.4g}{limit}{unit}")
+        show = _celsius if gate.name == "thermal" else _percent
+        limit = f" where {show(gate.limit)} is the most" if gate.limit is not None else ""
+        words.append(f"{show(gate.value)}{limit}")
     if gate.note:
         words.append(f"({gate.note})")
     if gate.waited_s >= 1:
         words.append(f"after {gate.waited_s:.0f} s")
     return f", {' '.join(words)}" if words else ""
+
+
+def _celsius(value: float) -> str:
+    return f"{value:.4g} °C"
+
+
+def _percent(value: float) -> str:
+    return f"{value:.0%}"
 
 
 def from_sensors(trials: Sequence[TrialFacts]) -> Iterable[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from edgesweep.stats.facts import Finding, TrialFacts, Verdict, doubt, is_most
+from edgesweep.stats.rules.kernel import is_crowded
 
 #: Samples below which a median says nothing at all.
 MIN_MEANINGFUL = 5
@@ -43,7 +44,8 @@ def from_counts(trials: Sequence[TrialFacts], planned: int) -> Iterable[Finding]
 
 
 def from_interval(trials: Sequence[TrialFacts]) -> Iterable[Finding]:
-    """A cap ended most trials long before the interval of the median was as narrow as asked."""
+    """A cap ended most trials long before the interval was as narrow as asked; in a crowd that is no news."""
+    trials = [trial for trial in trials if not is_crowded(trial)]
     wide = [
         (trial.half_width, trial)
         for trial in trials

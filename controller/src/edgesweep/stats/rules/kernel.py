@@ -45,6 +45,12 @@ def pressure_share(accounting: Accounting | None) -> float | None:
     return _per_wall(accounting, lambda account: account.pressure_s)
 
 
+def is_crowded(trial: TrialFacts) -> bool:
+    """Whether the trial waited so much for a CPU that its times say nothing of the model."""
+    shares = (runqueue_share(trial.accounting), steal_share(trial.accounting))
+    return any(share is not None and share > USELESS_SHARE for share in shares)
+
+
 def from_waiting(trials: Sequence[TrialFacts]) -> Iterable[Finding]:
     """The worker waited for a CPU, or the machine under it was taken away."""
     waits = _shares(trials, runqueue_share)
