@@ -65,7 +65,7 @@ class Gates:
 
         Args:
             protocol: How long it may take; with a wait of 0 a gate only records what can be read at once.
-            on_wait: Is told the name of a gate when it begins to take time.
+            on_wait: Is told the name of a gate that did not pass at its first look, and is waited for.
 
         Returns:
             How each gate ended. Cancelling this ends it at once.
@@ -78,14 +78,17 @@ class Gates:
             average = pressure.read(self._sysroot).get("cpu_pressure")
             shown = [] if average is None else [_Look(average, MAX_PRESSURE, "CPU pressure over 10 s")]
             return _gate("idle", tuple(shown), 0.0)
-        on_wait("idle")
         clock = self._pace.clock
         began = clock()
+        told = False
         while True:
             looks = await self._idle_window()
             waited = clock() - began
             if not _worst(looks) or waited + IDLE_WINDOW_S > patience_s:
                 return _gate("idle", looks, waited)
+            if not told:
+                on_wait("idle")
+                told = True
 
     async def _idle_window(self) -> tuple[_Look, ...]:
         clock, own_cpu = self._pace.clock, self._pace.own_cpu

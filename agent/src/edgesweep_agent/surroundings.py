@@ -42,7 +42,7 @@ class Surroundings:
         Args:
             trial: The trial that is about to run.
             choice: Its CPUs.
-            on_wait: Is told the name of each gate that takes time.
+            on_wait: Is told the name of each gate that has to be waited for.
         """
         return Around(self, trial, choice, on_wait)
 

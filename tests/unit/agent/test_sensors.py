@@ -10,6 +10,8 @@ import pytest
 from edgesweep_agent.probes import answering, take_reading, temperatures
 from edgesweep_agent.probes.cpu_time import cpu_count
 from edgesweep_agent.probes.pressure import cpu_waited_s
+from edgesweep_agent.sampled import sampler_job
+from edgesweep_agent.sampler import Sampling
 
 CPUS = "sys/devices/system/cpu"
 
@@ -169,6 +171,18 @@ def test_gpus_tell_clocks_heat_power_and_why_they_are_slow(fake_gpus: Path) -> N
     assert reading.power_w == {"nvml:gpu0": pytest.approx(250.5)}
     # Idle (0x1) and clocks that somebody asked for (0x2) are no faults.
     assert reading.throttle == ("gpu0:power_cap", "gpu0:sw_thermal", "gpu0:hw_thermal")
+
+
+def test_the_sampler_asks_the_same_gpus_itself(fake_gpus: Path) -> None:
+    sampling = Sampling(sampler_job(fake_gpus, cpus=(), accelerated=True, cpu=None))
+    sampling.look(0.0)
+    trace = sampling.summary()["trace"]
+    assert trace["frequency_start_hz"] == {"gpu0": 1.2e9, "gpu1": 1.2e9}
+    assert trace["temperature_max_c"] == {"gpu0": 61.0, "gpu1": 61.0}
+    assert trace["throttle"] == ["gpu0:hw_thermal", "gpu0:power_cap", "gpu0:sw_thermal"]
+    plain = Sampling(sampler_job(fake_gpus, cpus=(), accelerated=False, cpu=None))
+    plain.look(0.0)
+    assert plain.summary()["trace"]["throttle"] == []
 
 
 def test_a_driver_without_its_library_is_a_missing_sensor(tmp_path: Path) -> None:

@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 #: Sessions in a row that may break off without a single stored result.
 MOST_FRUITLESS = 5
 
+#: What a device waits for before a trial, by the gate's name.
+_WAITS = {"idle": "until nothing else uses the device", "thermal": "until the device has cooled down"}
+
 #: Trouble of the link, the board or the lease: worth another session within the budget.
 RETRYABLE = SESSION_OVER | {"busy_measuring", "offset_mismatch", "digest_mismatch", "upload_failed"}
 
@@ -221,6 +224,9 @@ class DeviceLoop:
             if event.state is TrialState.FINISHED:
                 await self._supply.collect(client)
             elif event.state is TrialState.RUNNING:
+                if event.waits_for:
+                    self._supply.emit_state("waiting", _WAITS.get(event.waits_for, event.waits_for))
+                    continue
                 cell = planned.group.leader
                 self._supply.emit_state("measuring")
                 self._ledger.emit(TrialProgressed(cell.device, cell.name, event.stage, event.waits_for))

@@ -73,7 +73,7 @@ async def test_a_trial_on_an_idle_and_cool_board_carries_its_surroundings(
     assert result.energy is None
     assert result.before is not None
     assert result.before.hardware_max_hz == {"policy0": 1.8e9}
-    assert waits(board) == ["idle"]
+    assert waits(board) == []
 
 
 async def test_a_busy_and_hot_board_is_waited_for_given_up_and_tagged(
@@ -140,14 +140,18 @@ async def test_clocks_are_put_back_when_the_trial_is_ended(
 async def waiting(
     settings: Settings, probed: bytes, replay: Any, put_blob: Any, build_model: Callable[..., bytes]
 ) -> AsyncIterator[Agent]:
-    """An agent whose idle window never ends."""
+    """An agent on a busy board, whose second look never ends."""
     settings.state_dir.mkdir()
     (settings.state_dir / "runtimes.json").write_bytes(probed)
 
-    async def forever(_: float) -> None:
-        await asyncio.Event().wait()
+    replay.host_load([(1000, 0.4, 0.6)])
 
-    agent = Agent(replace(settings, sysroot=replay.root), Pace(sleep=forever))
+    async def once(seconds: float) -> None:
+        if replay.slept:
+            await asyncio.Event().wait()
+        await replay.sleep(seconds)
+
+    agent = Agent(replace(settings, sysroot=replay.root), Pace(replay.clock, once))
     put_blob(agent, build_model())
     yield agent
     await agent.stop()

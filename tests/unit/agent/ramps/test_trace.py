@@ -269,6 +269,13 @@ def test_a_program_that_tells_power_is_asked_now_and_then_and_at_the_end(board: 
     assert asked.read_text() == "x\n" * 4  # at 0, 2, 4 and 5 s
 
 
+def test_looks_that_came_less_often_than_asked_are_told_as_they_came(board: Seen) -> None:
+    sampling = Sampling(sampler_job(board.replay.root, cpus=(), accelerated=False, cpu=None))
+    for now in (0.0, 1.0, 2.5):
+        sampling.look(now)
+    assert sampling.summary()["trace"]["interval_s"] == 1.25
+
+
 def test_a_board_without_energy_sensors_tells_none(board: Seen) -> None:
     board.trace(1.0)
     assert board.energy is None
