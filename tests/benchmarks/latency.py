@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import random
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,17 @@ def sit(
         probe = floor.block(BLOCK_S, batch)
         duration_s = max(BLOCK_S, BLOCK_CALLS * float(np.median(probe.samples_ns)) / batch / 1e9)
         return [one_round(todo, duration_s, len(cpus), order) for _ in range(rounds)]
+
+
+@contextlib.contextmanager
+def kept_off(cpus: tuple[int, ...]) -> Iterator[None]:
+    """Keeps this process off `cpus` where there are others."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, allowed - set(cpus) or allowed)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def one_round(
@@ -162,9 +175,8 @@ def main() -> None:
     allowed = sorted(os.sched_getaffinity(0))
     if chosen.threads > len(allowed):
         parser.error(f"{chosen.threads} threads need as many CPUs; {len(allowed)} may be used here")
-    # The last CPUs, since the first one serves most interrupts; this process stays off them where it can.
+    # The last CPUs, since the first one serves most interrupts.
     cpus = tuple(allowed[-chosen.threads :])
-    os.sched_setaffinity(0, set(allowed) - set(cpus) or allowed)
     result: dict[str, Any] = {"benchmark": "latency", "threads": chosen.threads, "cpus": list(cpus), "models": {}}
     with tempfile.TemporaryDirectory(prefix="edgesweep-bench-") as home:
         folder = Path(home)
@@ -176,9 +188,10 @@ def main() -> None:
         for name in names:
             model = MODELS[name](folder)
             sittings = []
-            for number in range(chosen.sittings):
-                sys.stderr.write(f"{name}: sitting {number + 1} of {chosen.sittings}\n")
-                sittings.append(sit(program, model, chosen.rounds, cpus, order))
+            with kept_off(cpus):
+                for number in range(chosen.sittings):
+                    sys.stderr.write(f"{name}: sitting {number + 1} of {chosen.sittings}\n")
+                    sittings.append(sit(program, model, chosen.rounds, cpus, order))
             result["models"][name] = judged(name, sittings) | {
                 "whole_trial": asyncio.run(whole_trial(program, model, chosen.threads, folder))
             }
