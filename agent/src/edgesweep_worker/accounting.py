@@ -120,17 +120,27 @@ def _number(path: str, line_start: str, word_start: str) -> int | None:
     return None
 
 
-def _runqueue_wait_ns(proc: str) -> int | None:
-    """Time that all threads of the process stood ready without a CPU; None without CONFIG_SCHED_INFO.
+def thread_wait_ns(thread: int, proc: str = "/proc") -> int | None:
+    """Time that one thread of this process stood ready without a CPU since it began; None where that is not told.
 
-    Second field of schedstat (Documentation/scheduler/sched-stats.rst). All threads count: a run waits for its
-    slowest one.
+    Second field of schedstat (Documentation/scheduler/sched-stats.rst), which needs CONFIG_SCHED_INFO.
+
+    Args:
+        thread: its kernel id.
+        proc: where the kernel's files are.
     """
-    total = 0
     try:
-        for thread in os.listdir(f"{proc}/self/task"):
-            with open(f"{proc}/self/task/{thread}/schedstat") as file:
-                total += int(file.read().split()[1])
+        with open(f"{proc}/self/task/{thread}/schedstat") as file:
+            return int(file.read().split()[1])
     except (OSError, IndexError, ValueError):
         return None
-    return total
+
+
+def _runqueue_wait_ns(proc: str) -> int | None:
+    """The same of all threads that are there now: a run waits for its slowest one."""
+    try:
+        waits = [thread_wait_ns(int(thread), proc) for thread in os.listdir(f"{proc}/self/task")]
+    except (OSError, ValueError):
+        return None
+    known = [wait for wait in waits if wait is not None]
+    return sum(known) if known else None

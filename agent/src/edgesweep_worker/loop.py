@@ -67,7 +67,12 @@ class Goal:
 
 
 class Scenario:
-    """One way to call the model again and again; `run` times one stretch of calls."""
+    """One way to call the model again and again; `run` times one stretch of calls.
+
+    `waited_ns` is the time that threads which have ended since stood ready without a CPU; the kernel forgets it with them.
+    """
+
+    waited_ns = 0
 
     def run(self, goal: Goal) -> Timed:
         """Call and time until `goal` says so.

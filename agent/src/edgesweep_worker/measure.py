@@ -124,7 +124,10 @@ class Measurement:
             before = accounting.read_account()
             self.timed = loop.run_scenario(timer, limits, self._call_ns * self.batch)
             after = accounting.read_account()
-        self._pipe.facts(accounting=before.until(after))
+        told = before.until(after)
+        if told["runqueue_wait_s"] is not None:
+            told["runqueue_wait_s"] += timer.waited_ns / _NS
+        self._pipe.facts(accounting=told)
 
     def samples(self) -> array[int]:
         """All samples, the warm-up first."""

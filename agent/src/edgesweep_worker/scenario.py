@@ -11,6 +11,7 @@ from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 
+from edgesweep_worker import accounting
 from edgesweep_worker.loop import LEAD_NEEDLESS_NS, Goal, Scenario, Timed, repeated
 
 _NS = 1_000_000_000
@@ -73,6 +74,7 @@ class _Caller:
         self.ends = array("q", bytes(8 * _CHUNK))
         self.began = 0
         self.used = 0
+        self.waited_ns = 0
 
 
 @dataclass
@@ -109,6 +111,7 @@ class Concurrent(Scenario):
         ]
         self._hold = hold
         self._lead = 0
+        self.waited_ns = 0
 
     def lead_in(self, typical_ns: float) -> None:
         """Each thread makes a few calls of its own before all begin together."""
@@ -131,6 +134,7 @@ class Concurrent(Scenario):
             thread.join()
         if shared.errors:
             raise shared.errors[0]
+        self.waited_ns += sum(caller.waited_ns for caller in self._callers)
         took_part = [caller for caller in self._callers if caller.used]
         durations = np.concatenate([np.asarray(caller.durations[: caller.used]) for caller in took_part])
         ends = np.concatenate([np.asarray(caller.ends[: caller.used]) for caller in took_part])
@@ -146,6 +150,7 @@ class Concurrent(Scenario):
                 caller.function(caller.first, caller.second)
             shared.barrier.wait()
             self._fill(caller, shared)
+            caller.waited_ns = accounting.thread_wait_ns(threading.get_native_id()) or 0
         except threading.BrokenBarrierError:
             pass  # another thread failed before all were ready
         except BaseException as error:  # noqa: BLE001 - it belongs to the thread that waits for this one

@@ -12,7 +12,7 @@ import pytest
 
 resource = pytest.importorskip("resource")
 
-from edgesweep_worker.accounting import Machine, read_account, read_machine  # noqa: E402 - not on every system
+from edgesweep_worker.accounting import Machine, read_account, read_machine, thread_wait_ns  # noqa: E402 - not on every system
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -69,6 +69,18 @@ def test_what_the_system_does_not_tell_is_none(tmp_path, broken):
     for name in ("foreign_cpu_s", "steal_s", "pressure_s", "swapped_in_pages", "runqueue_wait_s"):
         assert told[name] is None
     assert told["wall_s"] >= 0
+
+
+def test_the_waiting_of_every_thread_counts(tmp_path):
+    proc = recorded(tmp_path)
+    for thread, waited in ((1, 40), (2, 2)):
+        folder = tmp_path / "self" / "task" / str(thread)
+        folder.mkdir(parents=True)
+        (folder / "schedstat").write_text(f"1000 {waited} 3\n")
+    (tmp_path / "self" / "task" / "3").mkdir()  # it is about to end
+    assert thread_wait_ns(1, proc) == 40
+    assert thread_wait_ns(3, proc) is None
+    assert read_account(proc).wait_ns == 42
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")

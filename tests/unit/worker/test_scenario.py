@@ -217,6 +217,14 @@ def test_more_samples_than_one_thread_has_room_for(monkeypatch):
     assert timed.stop_reason == "floors_met"
 
 
+def test_what_its_threads_waited_for_a_cpu_is_kept_when_they_have_ended(monkeypatch):
+    monkeypatch.setattr(scenario.accounting, "thread_wait_ns", lambda thread: 7)
+    concurrent = Concurrent([(lambda first, second: None, None, None)] * 3, held_nowhere)
+    for _ in range(2):
+        concurrent.run(Goal(10, 0))
+    assert concurrent.waited_ns == 2 * 3 * 7
+
+
 def test_the_untimed_calls_are_each_threads_own():
     calls = []
     concurrent = Concurrent([(lambda first, second: calls.append(first), 0, None)] * 2, held_nowhere, batch=5)
