@@ -26,8 +26,12 @@ CLOCK_SLACK = 1.05
 
 
 def runqueue_share(accounting: Accounting | None) -> float | None:
-    """The share (0 to 1) of the measured wall time in which the worker waited for a CPU; None when not known."""
-    return _per_wall(accounting, lambda account: account.runqueue_wait_s)
+    """The share (0 to 1) of the measured wall time in which the worker waited for a CPU; None when not known.
+
+    Threads that wait at the same time add up, to the whole of the time at most.
+    """
+    share = _per_wall(accounting, lambda account: account.runqueue_wait_s)
+    return None if share is None else min(1.0, share)
 
 
 def foreign_cores(accounting: Accounting | None) -> float | None:
