@@ -93,13 +93,14 @@ def spread(ratios: Sequence[float]) -> Spread:
 def bar(ours: Spread, same: Spread, limit: float) -> Bar:
     """Whether `ours` is within `limit`, or within what two equal loops differ by (`same`).
 
-    Beyond the limit nothing can be said when there are too few sittings for an interval of `same`, or when equal loops
-    differ by more than `MOST_REACH`: chance then hides whatever there is.
+    When equal loops differ by more than `MOST_REACH`, or there are too few sittings to tell, chance hides what there is:
+    then a ratio beyond the limit is missed only if its whole interval lies there.
     """
     reach = max(same.interval[1], 1 / same.interval[0]) if same.interval else None
-    if ours.median <= limit or (reach is not None and ours.median <= reach <= MOST_REACH):
+    blunt = reach is None or reach > MOST_REACH
+    if ours.median <= limit or (reach is not None and not blunt and ours.median <= reach):
         state = "met"
-    elif reach is None or ours.median <= reach:
+    elif blunt and (ours.interval is None or ours.interval[0] <= max(limit, reach or 1.0)):
         state = "unresolved"
     else:
         state = "missed"
