@@ -26,7 +26,7 @@ def nanoseconds(seconds):
         (np.ones(N), Course.FLAT),
         (1 + 0.1 * ALONG, Course.SLOWDOWN),
         (np.where(ALONG > 0.5, 1.05, 1.0), Course.SLOWDOWN),
-        (1 + 0.5 * np.exp(-20 * ALONG), Course.WARMUP),
+        (1 + 0.5 * np.exp(-10 * ALONG), Course.WARMUP),
         (np.where((6 * ALONG).astype(int) % 2, 1.5, 1.0), Course.UNSTEADY),
         (1 + 0.05 * np.sin(20 * ALONG), Course.UNSTEADY),
         (1 + 0.5 * np.exp(-2 * ALONG), Course.UNSTEADY),

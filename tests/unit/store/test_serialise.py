@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from edgesweep.export.result import ExportResult
-from edgesweep.plan.cell import Cell
+from edgesweep.plan.cell import Cell, Session, Variant
 from edgesweep.stats.summary import LatencySummary
 from edgesweep.store import rows
 from edgesweep.store.records import CellEnd, CellRecord, DeviceRecord, RunRecord, RunSummary, RunView, TrialRecord
 from edgesweep.store.serialise import clean_text, from_data, to_data
+from edgesweep_proto.blob import Blob
 from edgesweep_proto.device import Device, Reading, Runtime
-from edgesweep_proto.trial import Numerics, TrialResult
+from edgesweep_proto.trial import Accounting, ColdStart, Numerics, Samples, Stage, TrialOutcome, TrialResult
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -147,3 +148,29 @@ def test_a_missing_field_takes_its_default_or_is_named():
     ) == Numerics(1.0, 2.0, 3)
     with pytest.raises(KeyError, match="outputs_compared"):
         from_data(Numerics, {"max_absolute_error": 1, "max_relative_error": 2})
+
+
+def test_what_an_older_edgesweep_stored_is_still_read():
+    """Rows as they were before a trial had evidence and a cell had scenarios."""
+    cell = rows.cell_row("run", 0, Cell(Variant("net", "dynamo", 18, "static"), "pi", "1.32.0", ("cpu",)))
+    cell["asked"]["session"] = {"threads": 2, "graph_optimization": "all", "io_mode": "host"}
+    assert rows.cell_from_row(through_json(cell)).session == Session(2, io_mode="host")
+
+    result = TrialResult(
+        "t",
+        TrialOutcome.PASS,
+        Stage.PLACEMENT,
+        accounting=Accounting(2.0, 1.9, 0.1, 3, 0),
+        samples=Samples(Blob("d" * 64, 8), 0, 1, 1, "floors_met"),
+        cold_start=ColdStart(0.1, 0.2, 0.3, 0.4),
+    )
+    row = rows.trial_row("run", 1, TrialRecord("t", "c", 0, 0, result), None)
+    figures = through_json(row)["figures"]
+    del figures["series"]
+    for name in ("gates", "trace", "threads", "energy", "arena", "harness_floor_s"):
+        del figures["result"][name]
+    for part, new in (("accounting", 6), ("samples", 4), ("cold_start", 4)):
+        for name in list(figures["result"][part])[-new:]:
+            del figures["result"][part][name]
+    found = rows.trial_from_row({**row, "figures": figures}, "c")
+    assert (found.series, found.result) == (None, result)

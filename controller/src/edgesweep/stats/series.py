@@ -21,8 +21,9 @@ NANOSECONDS = 1e9
 #: Blocks of samples whose medians are looked at, and the fewest samples that tell anything of a course.
 MOST_BLOCKS = 200
 LEAST_SAMPLES = 12
-#: A change of the level that is worth a word: half of it is what a lab can hope to see from night to night.
-LEAST_STEP = 0.02
+#: A change of the level that is worth a word: as large as the change from night to night that a lab means to see. What
+#: moves by less moves the median by half of it at most.
+LEAST_STEP = 0.03
 #: Share of the blocks that may lie at another level than the rest: the median does not feel them.
 ODD_SHARE = 0.10
 #: Of all ways up and down together, the share that may go against the trend.
@@ -87,7 +88,7 @@ def look_at(
 def classify(seconds: Floats) -> tuple[Course | None, int, float | None]:
     """The course of the samples, how many at the beginning are still warm-up, and the last level over the first, less 1.
 
-    The medians of up to 200 blocks are scanned for change points of 2 % and more. Flat is what has none, or only
+    The medians of up to 200 blocks are scanned for change points of 3 % and more. Flat is what has none, or only
     stretches of a tenth of it in all at another level. Of the others those that go down and end at the lowest level for
     at least half of the samples are a warm-up, those that go up are slowing down, and all the rest are unsteady.
 
