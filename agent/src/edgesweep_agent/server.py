@@ -116,13 +116,17 @@ class Agent:
         self._server = server = grpc.aio.server(interceptors=(FaultInterceptor(identity_of),), options=_OPTIONS)
         await self._add_services(server, identity_of)
         port = self._bind(server)
-        reap_orphans(self.journal)
-        self.surroundings.clocks.restore()
-        await self.supervisor.resume()
+        await self.take_up()
         await server.start()
         # Known before anybody asks, so that the first answer does not keep a controller waiting.
         self._first_look = asyncio.get_running_loop().create_task(self.runtimes.all())
         return listen_address(settings.host, port)
+
+    async def take_up(self) -> None:
+        """Put right what the last life left: end its workers, put its clocks back, go on with its trials."""
+        reap_orphans(self.journal)
+        self.surroundings.clocks.restore()
+        await self.supervisor.resume()
 
     async def stop(self) -> None:
         """Take no more calls, kill the worker that runs and journal its trial as interrupted."""

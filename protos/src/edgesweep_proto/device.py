@@ -93,7 +93,8 @@ class Reading:
     `at` is Unix time, temperatures are degrees Celsius by zone, frequencies Hz by policy,
     `cpu_pressure` and `memory_pressure` the share (0 to 1) of the last 10 s in which a task waited for it. `frequency_max_hz`
     is what the governor may go up to, `hardware_max_hz` what the hardware can. `cpu_busy_s` and `steal_s` count since boot over
-    all CPUs; `power_w` (watts) and `energy_j` (joules since some moment) are by `source:rail`.
+    all CPUs; `power_w` (watts) and `energy_j` (joules since some moment) are by `source:rail`. `throttled_since_boot` are the
+    throttle reasons that the firmware remembers.
     """
 
     at: float
@@ -115,3 +116,4 @@ class Reading:
     steal_s: float | None = None
     power_w: dict[str, float] = field(default_factory=dict)
     energy_j: dict[str, float] = field(default_factory=dict)
+    throttled_since_boot: tuple[str, ...] = ()

@@ -25,9 +25,9 @@ def bits_file(sysroot: Path) -> Path | None:
 
 
 def read(sysroot: Path) -> dict[str, Any]:
-    """`throttle`: the reasons in force; an empty tuple where the firmware says there are none."""
+    """`throttle`: the reasons in force, `throttled_since_boot`: those at any time; empty where the firmware says none."""
     bits = _bits(sysroot)
-    return {} if bits is None else {"throttle": _names(bits)}
+    return {} if bits is None else {"throttle": _names(bits), "throttled_since_boot": _names(bits >> SINCE_BOOT_SHIFT)}
 
 
 def throttled_since_boot(sysroot: Path) -> frozenset[str]:

@@ -119,3 +119,44 @@ def show(settings: Settings, *, name: str, output: str) -> None:
             console.print(f"held by {lease.owner} for {lease.expires_in_s:.0f} s more, unless renewed")
         if not leases:
             console.print("held by nobody")
+
+
+_CHECK_EPILOG = """\b
+Examples:
+  edgesweep device check pi5               is it fit to measure on, and what to change
+  edgesweep device check pi5 -o json | jq '.findings[] | select(.level != "ok")'
+"""
+
+
+@device.command("check", epilog=_CHECK_EPILOG)
+@click.argument("name")
+@click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Form.")
+@pass_settings
+def check(settings: Settings, *, name: str, output: str) -> int:
+    """Check whether the device NAME is fit to measure on: governor, clocks, heat, throttling, load, memory, runtimes.
+
+    Nothing is changed on it. Exit codes: 0 fit, with or without advice; 1 a problem makes its numbers untrustworthy; 4 it
+    does not answer.
+    """
+    from dataclasses import asdict
+
+    from edgesweep_proto.codec import to_json
+
+    from edgesweep.cli.checking import look_at
+    from edgesweep.cli.interrupt import run_until_stopped
+    from edgesweep.errors import ExitCode
+    from edgesweep.fleet.fitness import Level, check_fitness
+    from edgesweep.home import find_home
+
+    look = run_until_stopped(look_at(find_home(), name))
+    findings = check_fitness(look)
+    fit = all(finding.level is not Level.PROBLEM for finding in findings)
+    told = [asdict(finding) | {"level": finding.level.value} for finding in findings]
+    if output == "json":
+        reading = to_json(look.now)
+        print_json({"schema_version": 1, "name": name, "fit": fit, "findings": told, "reading": reading})
+    else:
+        from edgesweep.report.device_check import check_table
+
+        settings.console().print(check_table(name, told))
+    return ExitCode.OK if fit else ExitCode.FINDING

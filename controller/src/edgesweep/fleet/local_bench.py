@@ -16,7 +16,6 @@ from typing import Self
 
 from edgesweep_agent.device_facts import describe_device
 from edgesweep_agent.faults import Fault
-from edgesweep_agent.orphans import reap_orphans
 from edgesweep_agent.probes import take_reading
 from edgesweep_agent.runtimes import Interpreter
 from edgesweep_agent.server import Agent, StartError
@@ -150,8 +149,7 @@ class LocalBench:
     async def _take_up(self) -> None:
         """End what a killed call has left, forget its results, and take the lease."""
         agent = self._agent
-        reap_orphans(agent.journal)
-        await agent.supervisor.resume()
+        await agent.take_up()
         agent.journal.acknowledge([entry.trial_id for entry in agent.journal.finished(_OWNER)], _OWNER)
         shutil.rmtree(self._state_dir / "blobs", ignore_errors=True)
         lease, _ = agent.leases.acquire(_OWNER, _OWNER, ttl_s=_LEASE_S)

@@ -334,6 +334,7 @@ class Reading(_message.Message):
     STEAL_S_FIELD_NUMBER: _builtins.int
     POWER_W_FIELD_NUMBER: _builtins.int
     ENERGY_J_FIELD_NUMBER: _builtins.int
+    THROTTLED_SINCE_BOOT_FIELD_NUMBER: _builtins.int
     at: _builtins.float
     """Unix time of the look."""
     load_1m: _builtins.float
@@ -374,6 +375,10 @@ class Reading(_message.Message):
 
     @_builtins.property
     def energy_j(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
+    @_builtins.property
+    def throttled_since_boot(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Throttle reasons that were in force at any time since boot, where the firmware remembers them."""
+
     def __init__(
         self,
         *,
@@ -396,10 +401,11 @@ class Reading(_message.Message):
         steal_s: _builtins.float | None = ...,
         power_w: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         energy_j: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        throttled_since_boot: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_boost", b"_boost", "_cpu_busy_s", b"_cpu_busy_s", "_cpu_pressure", b"_cpu_pressure", "_load_1m", b"_load_1m", "_memory_available_bytes", b"_memory_available_bytes", "_memory_pressure", b"_memory_pressure", "_power_mode", b"_power_mode", "_steal_s", b"_steal_s", "_swap_used_bytes", b"_swap_used_bytes", "boost", b"boost", "cpu_busy_s", b"cpu_busy_s", "cpu_pressure", b"cpu_pressure", "load_1m", b"load_1m", "memory_available_bytes", b"memory_available_bytes", "memory_pressure", b"memory_pressure", "power_mode", b"power_mode", "steal_s", b"steal_s", "swap_used_bytes", b"swap_used_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_boost", b"_boost", "_cpu_busy_s", b"_cpu_busy_s", "_cpu_pressure", b"_cpu_pressure", "_load_1m", b"_load_1m", "_memory_available_bytes", b"_memory_available_bytes", "_memory_pressure", b"_memory_pressure", "_power_mode", b"_power_mode", "_steal_s", b"_steal_s", "_swap_used_bytes", b"_swap_used_bytes", "at", b"at", "boost", b"boost", "cpu_busy_s", b"cpu_busy_s", "cpu_pressure", b"cpu_pressure", "energy_j", b"energy_j", "frequencies_hz", b"frequencies_hz", "frequency_max_hz", b"frequency_max_hz", "frequency_min_hz", b"frequency_min_hz", "governors", b"governors", "hardware_max_hz", b"hardware_max_hz", "load_1m", b"load_1m", "memory_available_bytes", b"memory_available_bytes", "memory_pressure", b"memory_pressure", "power_mode", b"power_mode", "power_w", b"power_w", "steal_s", b"steal_s", "swap_used_bytes", b"swap_used_bytes", "temperatures_c", b"temperatures_c", "throttle", b"throttle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_boost", b"_boost", "_cpu_busy_s", b"_cpu_busy_s", "_cpu_pressure", b"_cpu_pressure", "_load_1m", b"_load_1m", "_memory_available_bytes", b"_memory_available_bytes", "_memory_pressure", b"_memory_pressure", "_power_mode", b"_power_mode", "_steal_s", b"_steal_s", "_swap_used_bytes", b"_swap_used_bytes", "at", b"at", "boost", b"boost", "cpu_busy_s", b"cpu_busy_s", "cpu_pressure", b"cpu_pressure", "energy_j", b"energy_j", "frequencies_hz", b"frequencies_hz", "frequency_max_hz", b"frequency_max_hz", "frequency_min_hz", b"frequency_min_hz", "governors", b"governors", "hardware_max_hz", b"hardware_max_hz", "load_1m", b"load_1m", "memory_available_bytes", b"memory_available_bytes", "memory_pressure", b"memory_pressure", "power_mode", b"power_mode", "power_w", b"power_w", "steal_s", b"steal_s", "swap_used_bytes", b"swap_used_bytes", "temperatures_c", b"temperatures_c", "throttle", b"throttle", "throttled_since_boot", b"throttled_since_boot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__boost: _TypeAlias = _typing.Literal["boost"]  # noqa: Y015
     _WhichOneofArgType__boost: _TypeAlias = _typing.Literal["_boost", b"_boost"]  # noqa: Y015
