@@ -55,8 +55,8 @@ _ENTRIES = (
     # Causes of outcomes: export and check
     _cause(
         "factory_failed",
-        "the model's factory raised",
-        "run the factory by itself; the traceback is in the detail",
+        "the model could not be made as the plan names it",
+        "correct what the sentence names; where the factory raised, run it by itself: the traceback is in the detail",
         repeatable=False,
     ),
     _cause(
@@ -106,7 +106,8 @@ _ENTRIES = (
     _cause(
         "invalid_graph",
         "the ONNX checker refuses the exported graph",
-        "try another opset or the other exporter, and report it to the exporter's project",
+        "try another opset or the other exporter, and report it to the exporter's project; mend a ready file with the tool "
+        "that wrote it",
     ),
     _cause("invalid_model_file", "the file is not a whole ONNX model", "copy or export the file again"),
     _cause(

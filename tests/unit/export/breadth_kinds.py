@@ -114,6 +114,7 @@ KINDS = {
     "scalar": Kind(("x", "factor"), 2),
     "scalar_count": Kind(("x", "count"), 2, cut=True),
     "scalar_read": Kind(("x", "count"), causes=(("torchscript", "wrong_output"),), cut=True),
+    "size_read": Kind(("x", "ids"), causes=(("torchscript", "wrong_output"),), cut=True),
     "mask_read": Kind(
         ("x", "mask"), causes=(("torchscript", "wrong_output"), ("dynamo", "export_data_dependent")), cut=True
     ),

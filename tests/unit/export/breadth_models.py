@@ -699,6 +699,16 @@ def scalar_read():
     return Model(Headed(), (rows(), torch.tensor(3)), {"x": {0: "batch"}}, BATCH)
 
 
+def size_read():
+    """A size that depends on values, of which a trace keeps the number."""
+
+    class Counted(nn.Module):
+        def forward(self, x, ids):
+            return x * len(torch.unique(ids))
+
+    return Model(Counted(), (rows(), torch.tensor([1, 2, 2, 5])), {"x": {0: "batch"}}, BATCH)
+
+
 def mask_read():
     """A mask that is left out where it is open."""
 

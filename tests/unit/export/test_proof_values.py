@@ -95,6 +95,9 @@ class Two(nn.Module):
         (lambda x, count: x[:, : int(count)].sum(1), torch.tensor(3, dtype=torch.uint8), "example with lower values"),
         (lambda x, lengths: x * lengths.tolist()[0], torch.tensor([4, 4]), "example with higher values"),
         (lambda x, lengths: x * float(lengths.numpy()[0]), torch.tensor([4, 4]), "example with higher values"),
+        (lambda x, ids: x * len(torch.unique(ids)), torch.tensor([1, 2, 2, 5]), "example with positive values"),
+        (lambda x, mask: x * len(mask.nonzero()), torch.tensor([[1, 1, 1]]), "example with masked values"),
+        (lambda x, other: x * len(other[other.abs() > 0.5]), torch.tensor([0.4, 0.6]), "example with larger values"),
         (lambda x, step: x * 2 if step == 1 else x - 1, torch.tensor(1), "example with higher values"),
         (lambda x, flag: x * 2 if flag else x - 1, torch.ones((), dtype=torch.bool), "example with masked values"),
         (

@@ -26,6 +26,7 @@ _DATA_DEPENDENT = (
     "data dependent",
     "GuardOnDataDependentSymNode",
     "DynamicOutputShape",
+    "DataDependentOutput",
     "dynamic control flow",
 )
 _UNSUPPORTED = frozenset({"UnsupportedOperatorError", "UnsupportedOperatorException", "DispatchError"})

@@ -17,7 +17,7 @@ import numpy as np
 from edgesweep.export.outputs import run_module
 from edgesweep.models.inputs import bounds_of, example_of, is_mask
 from edgesweep.models.model import Model
-from edgesweep.models.tree import map_tensors
+from edgesweep.models.tree import leaves_of, map_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -76,21 +76,24 @@ def _run(model: Model, label: str, change: _Change) -> tuple[Tried, tuple[str, .
 
 @contextmanager
 def _reading(read: list[str]) -> Iterator[None]:
-    """Notes in `read` every value of a tensor that Python asks for: by `bool`, `int`, `item`, an `if`, `tolist` or numpy."""
+    """Notes in `read` what Python can learn of values: by `bool`, `int`, `item`, an `if`, `tolist`, numpy, or a size.
+
+    The size of what `nonzero`, `unique` or `x[mask]` give is a number that depends on values too.
+    """
     import torch
     from torch.overrides import TorchFunctionMode
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    # What `bool`, `int`, `float`, `item` and slices end in, and what `torch.equal` does.
-    single = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default)  # noqa: SLF001
     # These copy a whole tensor past the dispatcher.
     whole = (torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__)
 
     class Single(TorchDispatchMode):  # type: ignore[misc] # torch comes without types here
         def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             found = operator(*args, **(kwargs or {}))
-            if operator in single:
+            if torch.Tag.data_dependent_output in operator.tags:
                 read.append(repr(found))
+            elif torch.Tag.dynamic_output_shape in operator.tags:
+                read.append(repr(_shapes_of(found)))
             return found
 
     class Whole(TorchFunctionMode):  # type: ignore[misc] # as above
@@ -102,6 +105,12 @@ def _reading(read: list[str]) -> Iterator[None]:
 
     with Whole(), Single():
         yield
+
+
+def _shapes_of(found: Any) -> list[tuple[int, ...]]:
+    import torch
+
+    return [tuple(leaf.shape) for _, leaf in leaves_of(found) if isinstance(leaf, torch.Tensor)]
 
 
 def _turned(_path: str, tensor: torch.Tensor) -> torch.Tensor:
