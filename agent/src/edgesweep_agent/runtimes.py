@@ -17,6 +17,7 @@ from typing import Any
 from edgesweep_proto.codec import from_json, to_json, to_proto
 from edgesweep_proto.device import Runtime
 
+from edgesweep_agent.clock import boot_id
 from edgesweep_agent.digest import small_sha256
 from edgesweep_agent.durable import read_json, remove_tree, write_json
 from edgesweep_agent.journal import store_stderr
@@ -252,8 +253,11 @@ def _known_from(python: str, data: dict[str, Any]) -> _Known:
 
 
 def _fingerprint(python: str, path: Iterable[str], run_py: Path) -> str:
-    """What changes when something is installed: the interpreter, its folders' times, and our own worker."""
-    parts = [python, run_py.parent.name]
+    """What changes when something is installed: the interpreter, its folders' times, and our own worker.
+
+    The boot is part of it: what a call costs on this board is measured anew after each.
+    """
+    parts = [python, run_py.parent.name, boot_id()]
     for name in (python, *path):
         try:
             stat = os.stat(name)  # noqa: PTH116 - a few system calls, no objects

@@ -74,6 +74,16 @@ async def test_a_probe_runs_once_until_the_environment_changes(tmp_path: Path, m
     assert await again.probe("9.9.9") is None
 
 
+async def test_what_a_call_costs_is_measured_anew_after_a_reboot(
+    tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("a")
+    await book(tmp_path).all()
+    monkeypatch.setattr("edgesweep_agent.runtimes.boot_id", lambda: "the next boot")
+    await book(tmp_path).all()
+    assert (tmp_path / "a.log").read_text().split() == ["inspect", "probe"] * 2
+
+
 async def test_a_newer_worker_probes_again_since_it_may_find_out_more(tmp_path: Path, make: Make) -> None:
     make("a", end='runtime.update(max_opset=19, types=["float32"])\n' + SAY)
     (known,) = await book(tmp_path).all()
