@@ -77,6 +77,7 @@ class Measurement:
         self._threads = max(1, job.protocol.concurrency)
         self._callers = [call]
         self._another = another
+        self._stray = False
         self.batch = 1
         self._call_ns = 0
 
@@ -111,10 +112,7 @@ class Measurement:
             self.warmup = warmup.warm_up(self._scenario(), plan)
         if self.warmup.stop_reason == "max_duration":
             self._pipe.tag("no_steady_state")
-        found = self._pinning.facts()
-        self._pipe.facts(threads=found)
-        if found["cluster"] and not found["pinned"]:
-            self._pipe.tag("not_pinned")
+        self._tell_threads()
 
     def measure(self) -> None:
         """Time the model, and tell what the kernel says of that time."""
@@ -128,6 +126,8 @@ class Measurement:
         if told["runqueue_wait_s"] is not None:
             told["runqueue_wait_s"] += timer.waited_ns / _NS
         self._pipe.facts(accounting=told)
+        # Somebody may have moved them meanwhile, or a provider have started more.
+        self._tell_threads()
 
     def samples(self) -> array[int]:
         """All samples, the warm-up first."""
@@ -145,6 +145,16 @@ class Measurement:
             "concurrency": self._threads,
             "wall_s": self.timed.wall_ns / _NS,
         }
+
+    def _tell_threads(self) -> None:
+        """Tell where the threads are now; that they were elsewhere before is not forgotten."""
+        found = self._pinning.facts()
+        if found["pinned"] and self._stray:
+            return
+        self._pipe.facts(threads=found)
+        if found["cluster"] and not found["pinned"]:
+            self._stray = True
+            self._pipe.tag("not_pinned")
 
     def _scenario(self) -> loop.Scenario:
         protocol, call = self._job.protocol, self._call

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 
 import pytest
 
 np = pytest.importorskip("numpy")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from edgesweep_worker.job import Protocol  # noqa: E402 - onnxruntime must be there first
+from edgesweep_worker.events import EventPipe  # noqa: E402 - onnxruntime must be there first
+from edgesweep_worker.job import Protocol, SessionRequest, Tolerance, TrialJob  # noqa: E402
 from edgesweep_worker.loop import Limits  # noqa: E402
-from edgesweep_worker.measure import limits_for, warmup_plan  # noqa: E402
+from edgesweep_worker.measure import Measurement, limits_for, warmup_plan  # noqa: E402
+from edgesweep_worker.threads import Pinning  # noqa: E402
 from edgesweep_worker.warmup import WarmUp  # noqa: E402
 
 MS, S = 10**6, 10**9
@@ -62,6 +66,63 @@ def test_limits_of_the_measured_part(protocol, call_ns, batch, limits):
 def test_the_plan_of_the_warm_up(call_ns, batch, plan):
     assert warmup_plan(FULL, call_ns, batch) == plan
     assert warmup_plan(dataclasses.replace(FULL, warmup_max_s=0.0), call_ns, batch).max_ns == 0
+
+
+class Idle:
+    """A call that does nothing, in place of a session's."""
+
+    first = second = None
+
+    def __init__(self, at_call=None):
+        self.count = 0
+        self.at_call = at_call or {}
+
+    def function(self, first, second):
+        self.count += 1
+        self.at_call.get(self.count, lambda: None)()
+
+
+def measured(call, cpus, between=lambda: None):
+    """What a measurement of `call` tells, event by event; `between` happens between warm-up and measured part."""
+    protocol = Protocol(warmup_min_runs=1, warmup_min_s=0, min_inferences=10, min_duration_s=0)
+    job = TrialJob("", "", (), (), (), Tolerance(), SessionRequest(), protocol)
+    reader, writer = os.pipe()
+    measurement = Measurement(job, EventPipe(writer), call, lambda: None, Pinning(cpus))
+    measurement.warm_up(10 * MS)
+    between()
+    measurement.measure()
+    os.close(writer)
+    with os.fdopen(reader) as lines:
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def cpus():
+    allowed = sorted(os.sched_getaffinity(0))
+    if len(allowed) < 2:
+        pytest.skip("this machine lets the tests use one CPU only")
+    yield allowed
+    os.sched_setaffinity(0, allowed)
+
+
+def test_threads_that_stay_are_told_as_pinned(cpus):
+    events = measured(Idle(), cpus[:1])
+    assert [event["threads"]["pinned"] for event in events if "threads" in event] == [True, True]
+    assert not [event for event in events if "tags" in event]
+
+
+def test_threads_that_were_moved_while_it_was_measured_are_found_out(cpus):
+    events = measured(Idle(), cpus[:1], lambda: os.sched_setaffinity(0, cpus))
+    assert [event["threads"]["pinned"] for event in events if "threads" in event] == [True, False]
+    assert [event["tags"] for event in events if "tags" in event] == [["not_pinned"]]
+
+
+def test_threads_that_came_back_were_astray_all_the_same(cpus):
+    # The first calls are those of the warm-up.
+    call = Idle({1: lambda: os.sched_setaffinity(0, cpus)})
+    events = measured(call, cpus[:1], lambda: os.sched_setaffinity(0, cpus[:1]))
+    assert [event["threads"]["pinned"] for event in events if "threads" in event] == [False]
+    assert [event["tags"] for event in events if "tags" in event] == [["not_pinned"]]
 
 
 def test_a_trial_goes_on_until_the_interval_is_narrow(workshop, bench):
