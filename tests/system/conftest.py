@@ -135,10 +135,11 @@ class Lab:
             agent.stop()
             agent.process.stdout.close()
 
-    def add_agent(self, name: str, *, state: Path | None = None) -> Agent:
+    def add_agent(self, name: str, *options: str, state: Path | None = None) -> Agent:
         folder = self.cli("pki", "issue", name).stdout.strip()
         command = [sys.executable, "-m", "edgesweep_agent", "serve", "--listen", "127.0.0.1:0"]
         command += ["--state-dir", str(state or self.root / f"state-{name}"), "--tls-dir", folder, "--name", name]
+        command += options
         agent = Agent(name, command, self.env).start()
         self.agents.append(agent)
         added = self.cli("device", "add", name, agent.address)
