@@ -49,6 +49,22 @@ def named(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "models": [{**model, "name": f"model-{index}"} for index, model in enumerate(data["models"])]}
 
 
+SESSION_AXES = {
+    "threads": some_of(1, 2, 4),
+    "graph_optimization": some_of("all", "basic"),
+    "io_mode": some_of("host"),
+    "scenario": some_of("closed", "paced=0.1", "sustained", "sustained=90"),
+    "page_cache": some_of("warm", "cold"),
+    "provider_cache": some_of("asis", "empty", "primed"),
+    "pin_threads": st.sampled_from([[True], [False], [True, False]]),
+    "cpu_arena": st.sampled_from([[True], [False], [True, False]]),
+}
+#: Every axis multiplies the cells, so that a plan takes a few of them only.
+sessions = st.lists(st.sampled_from(sorted(SESSION_AXES)), unique=True, max_size=3).flatmap(
+    lambda names: st.fixed_dictionaries({name: SESSION_AXES[name] for name in names})
+)
+
+
 plans = st.fixed_dictionaries(
     {"version": st.just(1), "models": st.lists(models, min_size=1, max_size=3)},
     optional={
@@ -56,19 +72,7 @@ plans = st.fixed_dictionaries(
         "shapes": st.lists(shapes, min_size=1, max_size=4),
         "runtimes": st.one_of(st.sampled_from(["newest", "all"]), some_of("1.19.2", "1.23.2", "9.9")),
         "providers": st.one_of(st.just("available"), some_of("cpu", "cuda", "tensorrt,cuda")),
-        "session": st.fixed_dictionaries(
-            {},
-            optional={
-                "threads": some_of(1, 2, 4),
-                "graph_optimization": some_of("all", "basic"),
-                "io_mode": some_of("host"),
-                "scenario": some_of("closed", "paced=0.1", "sustained", "sustained=90"),
-                "page_cache": some_of("warm", "cold"),
-                "provider_cache": some_of("asis", "empty", "primed"),
-                "pin_threads": st.sampled_from([[True], [False], [True, False]]),
-                "cpu_arena": st.sampled_from([[True], [False], [True, False]]),
-            },
-        ),
+        "session": sessions,
         "exclude": st.lists(troubles, max_size=2),
     },
 ).map(named)
