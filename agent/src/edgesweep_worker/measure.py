@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any, Callable
+from typing import Any, Callable, Iterator, Mapping
 
 from edgesweep_worker import accounting, batching, loop, scenario, warmup
 from edgesweep_worker.events import EventPipe
@@ -132,6 +132,18 @@ class Measurement:
     def samples(self) -> array[int]:
         """All samples, the warm-up first."""
         return self.warmup.samples + self.timed.samples
+
+    def answers(self) -> Iterator[Mapping[str, Any]]:
+        """Outputs of every call: as the timed runs left them where they are kept, and of one more run.
+
+        Raises:
+            TrialFailed: why that run failed.
+        """
+        with failing_runs():
+            for call in self._callers:
+                if call.io_mode == "bound":
+                    yield call.outputs()
+                yield call.run_afresh()
 
     def facts(self) -> dict[str, Any]:
         """Samples as JSON data; the agent names the file."""

@@ -179,6 +179,26 @@ def test_an_output_that_goes_wrong_later_leaves_no_samples(own_workshop, bench):
     assert not bench.samples.exists()
 
 
+@pytest.mark.parametrize("concurrency", [1, 2])
+@pytest.mark.parametrize("wrong", range(1, 5))
+def test_every_caller_has_to_be_right_in_the_timed_runs_and_after_them(own_workshop, bench, concurrency, wrong):
+    # Outputs are looked at once before the timing, then twice for each thread: as it left them, and of one more run.
+    _shadow_onnxruntime(
+        own_workshop,
+        "import itertools\n"
+        "count = itertools.count()\n"
+        "copy = real.IOBinding.copy_outputs_to_cpu\n"
+        "real.IOBinding.copy_outputs_to_cpu = lambda self: [\n"
+        f"    part + (next(count) == {wrong}) for part in copy(self)]\n",
+    )
+    ended = own_workshop.run(bench.good_job(protocol={"concurrency": concurrency}))
+    if wrong <= 2 * concurrency:
+        assert ended.verdict == ("failed", "measure", "wrong_output")
+        assert not bench.samples.exists()
+    else:
+        assert ended.verdict == ("pass", "placement", "")
+
+
 def test_nan_where_the_reference_has_a_number(workshop, bench):
     path = bench.save("log", [helper.make_node("Log", ["x"], ["y"])], {"x": [3]}, {"y": [3]})
     x = np.array([1, -1, 1], dtype=np.float32)
