@@ -76,8 +76,8 @@ KINDS = {
     "called_like_weights": Kind(("layer.weight", "layer.bias", "mul"), cut=True),
     "input_called_output": Kind(("output", "linear")),
     "written_to": Kind(("x", "y")),
-    "stateful": Kind(cause="not_repeatable", words="two answers", cut=True),
-    "random": Kind(cause="not_repeatable", words="two answers", cut=True),
+    "stateful": Kind(cause="not_repeatable", words="two answers at output 0: it draws", cut=True),
+    "random": Kind(cause="not_repeatable", words="two answers at output 0: it draws", cut=True),
     # Outputs
     "output_is_input": Kind(("x", "y"), 2),
     "output_twice": Kind(outputs=2),

@@ -209,6 +209,7 @@ DECLARATIONS = {
     "range": ({"input": {0: "batch"}}, {"seq": (1, 2)}, "names 'seq', but the dynamic dimensions are: batch"),
     "order": ({"input": {0: "batch"}}, {"batch": (8, 1)}, "range of 'batch' is 8 to 1; it must be two sizes"),
     "zero": ({"input": {0: "batch"}}, {"batch": (0, 8)}, "range of 'batch' is 0 to 8; it must be two sizes"),
+    "single": ({"input": {0: "batch"}}, {"batch": (2, 2)}, "is 2 to 2, and what has a single size is not dynamic"),
     "outside": ({"input": {0: "batch"}}, {"batch": (4, 8)}, "size 2 of 'batch' lies outside its range 4 to 8"),
 }
 

@@ -139,6 +139,12 @@ def _check_ranges(name: str, ranges: Mapping[str, tuple[int, int]], sizes: Mappi
             raise unusable(
                 name, f"the range of '{dimension}' is {low!r} to {high!r}; it must be two sizes of at least 1, in order"
             )
+        if low == high:
+            raise unusable(
+                name,
+                f"the range of '{dimension}' is {low} to {high}, and what has a single size is not dynamic",
+                remedy="widen the range, or leave the dimension out of `dynamic`",
+            )
         if not low <= sizes[dimension] <= high:
             raise unusable(
                 name, f"the example's size {sizes[dimension]} of '{dimension}' lies outside its range {low} to {high}"

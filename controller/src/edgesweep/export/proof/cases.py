@@ -121,8 +121,8 @@ def _require_repeatable(model: Model, inputs: Mapping[str, Any], outputs: Sequen
         if not found.agrees:
             raise EdgesweepError(
                 "not_repeatable",
-                f"called twice with the same inputs, the model gives two answers (output {index}: {found.reason}): it draws "
-                "random numbers or keeps something from call to call",
+                f"called twice with the same inputs, the model gives two answers at output {index}: it draws random numbers or "
+                "keeps something from call to call",
             )
 
 
