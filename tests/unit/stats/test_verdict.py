@@ -72,7 +72,7 @@ def test_a_single_trial_is_never_trusted():
         ),
         (counted(major_faults=3), Verdict.DOUBTFUL, "3 page faults went to the disk"),
         (after(throttle=("under_voltage",)), Verdict.DOUBTFUL, "throttled: under_voltage"),
-        (after(frequencies_hz={"cpu0": 1.2e9}), Verdict.DOUBTFUL, "clock fell to 50%"),
+        (after(frequencies_hz={"cpu0": 1.2e9}), Verdict.DOUBTFUL, "clock fell: to 50%"),
         (replace(CLEAN, median_s=0.0112), Verdict.DOUBTFUL, "processes disagree: medians differ by a factor of 1.12"),
         (counted(foreign_cpu_s=1.9), Verdict.DOUBTFUL, "other work: it used 0.95 cores meanwhile"),
         (counted(steal_s=0.05), Verdict.DOUBTFUL, "stolen: the hypervisor took the CPU for 2.5% of the time"),
@@ -92,7 +92,7 @@ def test_a_single_trial_is_never_trusted():
             "busy host: other work ran on the device, 42% where 10% is the most after 60 s; stop it",
         ),
         (traced(throttle=("under_voltage",)), Verdict.DOUBTFUL, "throttled: under_voltage"),
-        (traced(frequency_min_hz={"policy0": 1.8e9}), Verdict.DOUBTFUL, "clock fell to 75% of its start value"),
+        (traced(frequency_min_hz={"policy0": 1.8e9}), Verdict.DOUBTFUL, "clock fell: to 75% of its start value"),
         (traced(frequency_mean_hz={"policy0": 2.3e9}), Verdict.DOUBTFUL, "clock sagged: 95.8% of its start value"),
         (
             traced(changes=("governor of policy0: performance, then powersave",)),
@@ -270,7 +270,7 @@ def test_waiting_for_a_cpu_in_half_of_the_trials_is_invalid():
 def test_missing_trials_are_told():
     verdict, reasons = judge([CLEAN, CLEAN], planned=5)
     assert verdict is Verdict.DOUBTFUL
-    assert reasons[0].startswith("only 2 of 5 trials completed")
+    assert reasons[0].startswith("trials missing: 2 of 5 completed")
     assert judge([], planned=5)[0] is Verdict.INVALID
 
 

@@ -117,7 +117,7 @@ def test_a_thermal_climb_is_throttling_with_all_its_signs(
         Verdict.DOUBTFUL,
         (
             "throttled: soft_temperature_limit; cool the device and check its power supply",
-            "clock fell to 67% of its start value; cool the device, or fix its clocks with measure.fix_clocks",
+            "clock fell: to 67% of its start value; cool the device, or fix its clocks with measure.fix_clocks",
         ),
     )
 
@@ -166,7 +166,7 @@ def test_a_governor_that_changes_in_mid_run_is_told_in_words(
         Verdict.DOUBTFUL,
         (
             f"settings changed: {facts.trace.changes[0]}; keep other software from setting the clocks",
-            "clock fell to 33% of its start value; cool the device, or fix its clocks with measure.fix_clocks",
+            "clock fell: to 33% of its start value; cool the device, or fix its clocks with measure.fix_clocks",
         ),
     )
 

@@ -101,7 +101,7 @@ def from_sensors(trials: Sequence[TrialFacts]) -> Iterable[Finding]:
     means = [mean for trial in trials if (mean := _clock_mean(trial)) is not None]
     remedy = "cool the device, or fix its clocks with measure.fix_clocks"
     if drops and min(drops) < CLOCK_DROP:
-        yield doubt(f"clock fell to {min(drops):.0%} of its start value; {remedy}")
+        yield doubt(f"clock fell: to {min(drops):.0%} of its start value; {remedy}")
     elif means and min(means) < CLOCK_MEAN:
         yield doubt(f"clock sagged: {min(means):.1%} of its start value in the mean; {remedy}")
 

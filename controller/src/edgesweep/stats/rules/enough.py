@@ -21,7 +21,7 @@ _CAPS = {"max_duration": "max_duration_s", "max_inferences": "max_inferences"}
 def from_counts(trials: Sequence[TrialFacts], planned: int) -> Iterable[Finding]:
     """Too few trials or samples. `planned` is how many trials the preset asked for."""
     if not trials:
-        yield Finding(Verdict.INVALID, "no trial was completed; resume the run")
+        yield Finding(Verdict.INVALID, "no trial: none was completed; resume the run")
         return
     fewest = min(trials, key=lambda trial: trial.n)
     if fewest.n < MIN_MEANINGFUL:
@@ -38,7 +38,7 @@ def from_counts(trials: Sequence[TrialFacts], planned: int) -> Iterable[Finding]
                 "raise measure.max_duration_s"
             )
     if len(trials) < planned:
-        yield doubt(f"only {len(trials)} of {planned} trials completed; resume or repeat the run")
+        yield doubt(f"trials missing: {len(trials)} of {planned} completed; resume or repeat the run")
     if len(trials) == 1:
         yield doubt("single trial: the spread between processes is unknown; use the preset quick or nightly")
 

@@ -24,8 +24,8 @@ def from_threads(trials: Sequence[TrialFacts]) -> Iterable[Finding]:
     loose = [trial for trial in trials if "not_pinned" in trial.tags]
     if loose:
         notes = sorted({trial.threads.note for trial in loose if trial.threads and trial.threads.note})
-        why = f": {notes[0]}" if notes else ": threads may wander between cores"
-        yield doubt(f"not pinned{why}; ask for fewer threads, or let the agent set affinities")
+        why = notes[0] if notes else "threads may wander between cores"
+        yield doubt(f"not pinned: {why}; ask for fewer threads, or let the agent set affinities")
     # A provider with a library of its own starts threads of its own, which has a tag of another name.
     started = [int(tag.removeprefix(_STARTED)) for trial in trials for tag in trial.tags if tag.startswith(_STARTED)]
     if started:
