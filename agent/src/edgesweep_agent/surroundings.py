@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +22,6 @@ from edgesweep_agent.sampled import sampler_job
 from edgesweep_agent.sampler_process import SamplerProcess, Seen
 
 _CPU = "CPUExecutionProvider"
-
-_log = logging.getLogger(__name__)
 
 
 class Surroundings:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from edgesweep.stats.facts import TrialFacts, Verdict
+from edgesweep.stats.verdict import judge
 from edgesweep_agent.clocks import Clocks
 from edgesweep_agent.gates import Pace
 from edgesweep_agent.server import Agent
 from edgesweep_agent.settings import Settings
 from edgesweep_proto.evidence import Gate
-from edgesweep_proto.trial import Protocol, Stage, Trial, TrialOutcome, TrialResult, TrialState
+from edgesweep_proto.trial import Accounting, Protocol, Stage, Trial, TrialOutcome, TrialResult, TrialState
 
 GOVERNOR = "sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
 BITS = "sys/devices/platform/soc/soc:firmware/get_throttled"
@@ -96,6 +98,12 @@ async def test_bits_that_were_set_while_it_ran_are_tags(board: Agent, replay: An
     result = await run(board, make_trial(f"write:{replay.root / BITS}=70000\n"))
     assert result.message == "written"
     assert result.tags == ("one", "throttled:throttled", "throttled:under_voltage")
+    # On a board of one core, where no sampler runs, they are all that tells of it.
+    facts = TrialFacts(n=200, accounting=Accounting(2.0, 2.0, 0.0, 0, 0), tags=result.tags)
+    assert judge([facts] * 3, planned=3) == (
+        Verdict.DOUBTFUL,
+        ("throttled: throttled, under_voltage; cool the device and check its power supply",),
+    )
 
 
 async def test_clocks_are_fixed_while_the_worker_runs_and_put_back(

@@ -38,6 +38,7 @@ _REMEDIES = {
     "busy_host": "stop it, or measure when the device is idle",
     "hot_start": "give it a fan, or raise measure.thermal_wait_s",
 }
+_THROTTLED = "throttled:"
 _GATES = {"busy_host": "idle", "hot_start": "thermal"}
 _NAMES = {
     "busy_host": "busy host: other work ran on the device",
@@ -92,6 +93,8 @@ def from_sensors(trials: Sequence[TrialFacts]) -> Iterable[Finding]:
         flag for trial in trials for reading in (trial.before, trial.after) if reading for flag in reading.throttle
     }
     flags |= {flag for trial in trials if trial.trace for flag in trial.trace.throttle}
+    # What the firmware remembers of a dip that no look saw; the only sign of it on a board too small for a sampler.
+    flags |= {tag.removeprefix(_THROTTLED) for trial in trials for tag in trial.tags if tag.startswith(_THROTTLED)}
     if flags:
         yield doubt(f"throttled: {', '.join(sorted(flags))}; cool the device and check its power supply")
     changes = sorted({change for trial in trials if trial.trace for change in trial.trace.changes})
