@@ -155,6 +155,25 @@ def test_callers_are_told_as_well(callers, pinned):
     assert os.sched_getaffinity(0) == {CPUS[0]}
 
 
+def test_a_cluster_of_more_cores_than_this_machine_has(monkeypatch):
+    """Only what is asked of the kernel can be seen here: its answers are a double's."""
+    pinning = Pinning([4, 5, 6, 7, 8])
+    asked, pool = {}, [101, 102, 103]
+    monkeypatch.setattr(threads, "task_ids", lambda: pinning._before | set(pool))
+    monkeypatch.setattr(threads.os, "sched_setaffinity", lambda task, cpus: asked.update({task: tuple(cpus)}))
+    monkeypatch.setattr(threads, "allowed_list", lambda task: str(asked.get(task, asked[0])[0]))
+    pinning.hold()
+    assert asked == {0: (4,), 101: (5,), 102: (6,), 103: (7,)}
+    assert pinning.facts()["pinned"] is True
+    # One core is left beside the calling thread's own.
+    assert pinning.places_for_callers(2) == [(4,), (8,)]
+    assert pinning.places_for_callers(3) == [(4, 5, 6, 7, 8)] * 3
+    pool += [104, 105]
+    pinning.hold()
+    assert asked == {0: (4,), **dict.fromkeys(pool, (4, 5, 6, 7, 8))}
+    assert pinning.facts()["note"] == "6 threads share the 5 cores of the cluster"
+
+
 @two_cpus
 def test_a_caller_that_is_still_there_is_no_thread_of_the_session():
     pinning = Pinning(CPUS[:2])
