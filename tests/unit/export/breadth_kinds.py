@@ -65,6 +65,7 @@ KINDS = {
     "optional_gap": Kind(("x", "bias"), cut=True),
     "optional_gap_by_name": Kind(("x", "bias")),
     "optional_number": Kind(("x", "mask"), cut=True),
+    "scripted": Kind(outputs=2, causes=(("dynamo", "export_error"),), words="Exporting a ScriptModule", cut=True),
     "optional_nested": Kind(("parts.0", "parts.2"), cut=True),
     # What a trace may drop, merge or mistake
     "ignored": Kind(("x", "unused", "y"), dropped=("unused",)),

@@ -322,6 +322,17 @@ def optional_number():
     return Model(Scaled(), (rows(), rows()), {"x": {0: "batch"}, "mask": {0: "batch"}}, BATCH)
 
 
+def scripted():
+    """TorchScript already, a branch on data included."""
+
+    class Branching(nn.Module):
+        def forward(self, x):
+            y = x * 2 if bool(x.sum() > 0) else x - 1
+            return y, x.sum()
+
+    return Model(torch.jit.script(Branching()), (rows(),), {"x": {0: "batch"}}, BATCH)
+
+
 class NestedOptional(nn.Module):
     def forward(self, parts):
         first, mask, last = parts

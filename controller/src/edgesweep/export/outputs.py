@@ -84,6 +84,7 @@ def tensors_alone(module: torch.nn.Module, mask: tuple[bool, ...] | None = None)
         module: The module that is exported.
         mask: `tensor_mask` of an untraced call; without it what looks like a tensor is one.
     """
+    import torch
 
     def flatten(_module: torch.nn.Module, _inputs: Any, outputs: Any) -> Any:
         leaves = [leaf for _, leaf in leaves_of(outputs)]
@@ -94,6 +95,10 @@ def tensors_alone(module: torch.nn.Module, mask: tuple[bool, ...] | None = None)
             return None
         return tuple(leaf for keep, leaf in zip(kept, leaves, strict=True) if keep)
 
+    if isinstance(module, torch.jit.ScriptModule):
+        # It takes no hook, and returns nothing but plain containers.
+        yield
+        return
     handle = module.register_forward_hook(flatten)
     try:
         yield
