@@ -12,6 +12,9 @@ from edgesweep.cli.options import Settings
 if TYPE_CHECKING:
     from edgesweep.sweep.measure import Progress
 
+#: What a trial waits for before it begins, by the gate's name.
+_WAITS = {"idle": "nothing else uses this machine", "thermal": "this machine has cooled down"}
+
 
 def shown_steps(settings: Settings) -> Progress:
     """Sentences for whoever waits; with `-v` every stage of a trial too, with `-q` nothing."""
@@ -28,6 +31,9 @@ def shown_steps(settings: Settings) -> Progress:
             click.echo(f"[{time.monotonic() - started:5.1f} s] {sentence}", err=True)
 
     def step(event: TrialEvent) -> None:
+        if event.waits_for:
+            say(f"waiting until {_WAITS.get(event.waits_for, event.waits_for)}")
+            return
         # The line of `measure` is written before the first time is taken: the worker announces it, then begins.
         if settings.verbose and event.state is TrialState.RUNNING:
             say(f"  {event.stage.value}")

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from edgesweep.report import units
 from edgesweep.report.document import build_document
-from edgesweep.report.facts import placement_text, sensors, short_provider
+from edgesweep.report.facts import beside_the_median, placement_text, sensors, short_provider
 from edgesweep.report.outcomes import session_of
 from edgesweep.report.plain_data import Json
 from edgesweep.report.reasons import short_reason
@@ -34,6 +34,7 @@ _PHASES = (
     ("steady_peak", "steady"),
     ("retained", "retained"),
 )
+_GATES = {"idle": "idle", "thermal": "cool"}
 _DIGEST_CHARS = 12
 
 
@@ -92,9 +93,11 @@ def _rows(doc: Json) -> Iterable[tuple[str, str]]:
         ("memory", _memory(doc["memory_bytes"])),
         ("cold start", _cold(doc["cold_start_s"])),
         ("threads", _threads(doc)),
-        ("placement", placement_text(doc) if doc["placement"] else ""),
+        ("placement", _placement(doc)),
         ("outputs", _numerics(doc["numerics"])),
         ("floor", _floor(doc)),
+        ("around", _around(doc)),
+        ("besides", "\n".join(beside_the_median(doc))),
     ]
     return [(name, text) for name, text in rows if text]
 
@@ -157,11 +160,11 @@ def _threads(doc: Json) -> str:
     for trial in doc["trials"]:
         threads, session = trial.get("threads"), trial.get("session")
         if threads:
-            where = ", ".join([*(f"CPU {cpu}" for cpu in threads["main_cpus"]), *threads["pool_cpus"]])
+            where = ", ".join(map(str, [*threads["main_cpus"], *threads["pool_cpus"]]))
             held = "each held to its core" if threads["pinned"] else "not pinned"
             note = f": {threads['note']}" if threads.get("note") else ""
             count = units.plural(session["intra_op_threads"], "thread") if session else "threads"
-            return f"{count}, {held}{note}" + (f" ({where})" if where else "")
+            return f"{count}, {held}{note}" + (f" (CPU {where})" if where else "")
     return ""
 
 
@@ -179,14 +182,46 @@ def _numerics(found: Json | None) -> str:
 
 def _floor(doc: Json) -> str:
     """What of each inference is the harness's own, by the null model on this runtime."""
-    floor = next(
-        (runtime["harness_floor_s"] for runtime in doc["machine"]["runtimes"] if runtime["id"] == doc["runtime"]), None
-    )
+    floor = doc["harness_floor_s"]
     if floor is None:
         return ""
     median = (doc["latency_s"] or {}).get("median")
     share = f", {floor / median:.2%} of the median" if median and median > floor else ""
-    return f"{units.seconds(floor)} for a model that does nothing{share}"
+    session = next((trial["session"] for trial in doc["trials"] if trial.get("session")), None) or {}
+    call = f"; called by {session['call']}" if session.get("call") else ""
+    cost = session.get("call_cost_s")
+    dearer = f", {units.seconds(cost)} above the cheapest call" if cost else ""
+    return f"{units.seconds(floor)} for a model that does nothing{share}{call}{dearer}"
+
+
+def _around(doc: Json) -> str:
+    """What the trials waited for, and what was watched meanwhile."""
+    found = doc["environment"] or {}
+    words = []
+    for gate in found.get("gates") or []:
+        state = _GATES.get(gate["name"], gate["name"])
+        if gate["waited_s"] >= 1:
+            words.append(f"waited {gate['waited_s']:.0f} s for the machine to be {state}")
+        if not gate["passed"]:
+            words.append(f"began although it was not {state}")
+    trace = found.get("trace")
+    if trace:
+        hottest = max(trace["temperature_max_c"].values(), default=None)
+        slowest = min(trace["frequency_min_hz"].values(), default=None)
+        words.append(f"{units.plural(trace['readings'], 'look')} at its sensors")
+        words += [f"{hottest:.0f} °C at most"] if hottest is not None else []
+        words += [f"{slowest / 1e9:.2f} GHz at least"] if slowest is not None else []
+        words += list(trace["changes"])
+    return ", ".join(words)
+
+
+def _placement(doc: Json) -> str:
+    found = doc["placement"]
+    return f"{placement_text(doc)} {'node' if _nodes(found) == 1 else 'nodes'} (by {found['method']})" if found else ""
+
+
+def _nodes(found: Json) -> int:
+    return sum(int(share["nodes"]) for share in found["shares"])
 
 
 def _trials(doc: Json) -> Table:
