@@ -11,11 +11,13 @@ from pathlib import Path
 from edgesweep_proto.evidence import Gate
 from edgesweep_proto.trial import Protocol
 
+from edgesweep_agent.clock import boottime
 from edgesweep_agent.idle_reference import IdleReference
 from edgesweep_agent.probes import cpu_time, pressure, temperatures
 
 #: Seconds over which the device has to be idle.
 IDLE_WINDOW_S = 2.0
+_MOST_OF_A_WINDOW = 0.75
 
 #: Most share of that time in which some task may wait for a CPU, and most of the machine that others may use.
 MAX_PRESSURE = 0.05
@@ -24,6 +26,9 @@ MAX_FOREIGN = 0.10
 #: Degrees above its idle temperature that a sensor may be, and seconds between two looks.
 MAX_ABOVE_IDLE_C = 3.0
 THERMAL_POLL_S = 5.0
+
+#: Seconds after which a board that was switched on has the temperature at which it idles.
+SETTLED_S = 600.0
 
 #: Tags of a trial that went on although a gate did not pass.
 TAGS = {"idle": "busy_host", "thermal": "hot_start"}
@@ -37,6 +42,8 @@ class Pace:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     #: CPU seconds of the agent itself, which are not somebody else's.
     own_cpu: Callable[[], float] = time.process_time
+    #: Seconds since the board was switched on.
+    uptime: Callable[[], float] = boottime
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,8 @@ class Gates:
         while True:
             looks = await self._idle_window()
             waited = clock() - began
-            if not _worst(looks) or waited + IDLE_WINDOW_S > patience_s:
+            # Sleeps are a little longer than asked: the last window may end that much late, rather than not be looked at.
+            if not _worst(looks) or waited + _MOST_OF_A_WINDOW * IDLE_WINDOW_S > patience_s:
                 return _gate("idle", looks, waited)
             if not told:
                 on_wait("idle")
@@ -125,7 +133,8 @@ class Gates:
                 told = True
             await self._pace.sleep(min(THERMAL_POLL_S, patience_s - waited))
         # What is hot just after a trial, and was not waited for, tells nothing about the idle board.
-        if idle and (not hot or patience_s > 0):
+        # Nor does a board that was switched on just now and has not come to its own warmth yet.
+        if idle and (not hot or patience_s > 0) and self._pace.uptime() >= SETTLED_S:
             self._reference.learn(found)
         return _gate("thermal", looks, waited)
 

@@ -34,7 +34,7 @@ def reference(tmp_path: Path) -> IdleReference:
 
 @pytest.fixture
 def gates(replay: Any, reference: IdleReference) -> Gates:
-    return Gates(replay.root, reference, Pace(replay.clock, replay.sleep, lambda: replay.own_cpu_s))
+    return Gates(replay.root, reference, Pace(replay.clock, replay.sleep, lambda: replay.own_cpu_s, uptime=lambda: 1e6))
 
 
 async def test_an_idle_and_cool_device_is_let_through_after_two_seconds(replay: Any, gates: Gates) -> None:
@@ -60,6 +60,19 @@ async def test_a_device_that_stays_busy_is_given_up_and_says_what_it_was(replay:
     replay.host_load([(100, 0.30, 0.50)])
     idle, _ = await gates.wait(ASKED)
     assert idle == missed("idle", 60.0, pytest.approx(0.50), 0.10, "CPU use by others")
+
+
+async def test_sleeps_that_take_longer_than_asked_cost_no_look(replay: Any, gates: Gates) -> None:
+    replay.host_load([(100, 0.30, 0.0)])
+    looks: list[float] = []
+
+    async def slow(seconds: float) -> None:
+        looks.append(seconds)
+        await replay.sleep(seconds + 0.01)
+
+    idle, _ = await Gates(replay.root, gates._reference, Pace(replay.clock, slow)).wait(Protocol(idle_wait_s=10.0))
+    assert len(looks) == 5
+    assert idle.waited_s == pytest.approx(10.05)
 
 
 async def test_pressure_alone_is_enough_to_be_busy(replay: Any, gates: Gates) -> None:
@@ -195,6 +208,21 @@ def test_a_file_of_rubbish_is_learned_anew(tmp_path: Path, content: str) -> None
     assert reference.of("cpu") is None
     reference.learn({"cpu": 40.0})
     assert IdleReference(path).of("cpu") == 40.0
+
+
+async def test_a_board_that_was_switched_on_just_now_teaches_nothing(
+    replay: Any, reference: IdleReference, at_celsius: Callable[[float], dict[str, str]]
+) -> None:
+    """It is colder than it will ever be again: as a reference it would make every later trial wait in vain."""
+    pace = Pace(replay.clock, replay.sleep, lambda: 0.0, uptime=lambda: 590.0 + replay.now)
+    gates = Gates(replay.root, reference, pace)
+    replay.write(at_celsius(21.0))
+    _, thermal = await gates.wait(Protocol())
+    assert (thermal.passed, reference.of("cpu-thermal")) == (True, None)
+    replay.advance(10.0)
+    replay.write(at_celsius(44.0))
+    await gates.wait(Protocol())
+    assert reference.of("cpu-thermal") == 44.0
 
 
 async def test_a_reading_just_after_a_trial_teaches_nothing(
