@@ -17,6 +17,7 @@ from edgesweep.store.records import Outcome, RunRecord
 from edgesweep.store.store import Store
 from edgesweep.store.writer import StoreWriter
 from edgesweep.sweep.device_loop import DeviceLoop, LoopSettings
+from edgesweep.sweep.events import DeviceState, TrialProgressed
 from edgesweep.sweep.ledger import Ledger
 from edgesweep.sweep.work import RETRIES, group_cells, variant_key
 from edgesweep_proto.device import Device, Reading
@@ -37,6 +38,7 @@ class Board:
         self.busy = 0
         self.most_busy = 0
         self.sessions = 0
+        self.waits: tuple[str, ...] = ()
 
     def fail(self, call: str) -> None:
         script = self.faults.get(call, [])
@@ -86,6 +88,8 @@ class ScriptedClient:
             outcome = self.board.outcomes.pop(0) if self.board.outcomes else TrialOutcome.FAILED
             cause = {TrialOutcome.FAILED: "crash", TrialOutcome.INTERRUPTED: "interrupted"}.get(outcome, "")
             self.board.results[trial.id] = TrialResult(trial.id, outcome, Stage.LOAD, cause)
+        for gate in self.board.waits:
+            self.events.put_nowait(TrialEvent(1, trial.id, TrialState.RUNNING, Stage.LOAD, 0.0, waits_for=gate))
         self.events.put_nowait(TrialEvent(1, trial.id, TrialState.FINISHED, Stage.LOAD, 0.0))
         return TrialState.QUEUED
 
@@ -118,7 +122,7 @@ def sweep(tmp_path, make_cell, make_export):
     """Runs loops over boards with a real store; gives the stored ends by cell name."""
     opened = []
 
-    async def run(*boards: Board, opsets=(17, 18), budget_s=0.3, shared=False, run_id="r", resume=False):
+    async def run(*boards: Board, opsets=(17, 18), budget_s=0.3, shared=False, run_id="r", resume=False, told=None):
         names = [f"pi{index}" if index else "pi" for index in range(len(boards))]
         cells = [make_cell(opset, device=name) for name in names for opset in opsets]
         letters = dict(zip(opsets, "abcdef", strict=False))
@@ -132,7 +136,7 @@ def sweep(tmp_path, make_cell, make_export):
             store.create_run(RunRecord(run_id, "n", "d", "", {}, ".", 0.0), cells)
         writer = StoreWriter(store)
         trials = {record.cell.name: record.trials for record in view.cells} if view else {}
-        ledger = Ledger(run_id, cells, store, writer, lambda _: None, trials=trials)
+        ledger = Ledger(run_id, cells, store, writer, (lambda _: None) if told is None else told.append, trials=trials)
         turn = asyncio.Lock() if shared else None
         loops = [
             DeviceLoop(
@@ -185,6 +189,15 @@ async def test_a_link_that_breaks_once_anywhere_changes_nothing(sweep, call) -> 
 async def test_a_link_that_always_breaks_at_one_call_ends_as_lost(sweep, call) -> None:
     ends = await sweep(Board(**{call: [gone() for _ in range(10_000)]}))
     assert {(end.outcome, end.cause) for end in ends.values()} == {(Outcome.LOST, "device_unreachable")}
+
+
+async def test_a_trial_that_waits_for_its_board_says_what_for(sweep) -> None:
+    board, told = Board(), []
+    board.waits = ("idle", "thermal", "a newer gate")
+    await sweep(board, opsets=(17,), told=told)
+    notes = [event.note for event in told if isinstance(event, DeviceState) and event.state == "waiting"]
+    assert notes == ["until nothing else uses the device", "until the device has cooled down", "a newer gate"]
+    assert not [event for event in told if isinstance(event, TrialProgressed)]
 
 
 async def test_a_push_that_always_breaks_does_not_go_on_for_ever(sweep) -> None:
