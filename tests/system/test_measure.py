@@ -153,6 +153,8 @@ def measuring(lab, file):
 def test_ctrl_c_ends_it_and_leaves_no_worker_behind(lab, file):
     process, children = measuring(lab, file)
     assert children
+    # Neither this process nor the worker listens or is connected to anything.
+    assert [found.net_connections() for found in (psutil.Process(process.pid), *children)] == [[]] * (1 + len(children))
     busy = lab.cli("measure", str(file), *SHORT)
     assert busy.returncode == 4, busy.stderr
     assert "another `edgesweep measure` runs on this machine" in busy.stderr

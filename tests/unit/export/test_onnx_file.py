@@ -245,3 +245,10 @@ def test_references_may_come_as_one_file(host, tmp_path):
     named = give(tmp_path / "named.npz", z=np.zeros((1, 2), np.float32))
     result = host.take(path, inputs=given, references=named)
     assert (result.cause, "no output of that name" in result.message) == ("inputs_unusable", True)
+
+
+def test_denormal_numbers_are_counted_in_what_was_given_and_are_none_in_what_was_not(host, tmp_path):
+    path = save(tmp_path / "m.onnx")
+    tiny = give(tmp_path / "in.npz", x=np.array([[1e-40, 1.0], [0.0, -1e-41]], np.float32))
+    assert host.take(path, inputs=tiny).payloads["example"].denormals == 2
+    assert host.take(path, BATCH4).payloads["batch4"].denormals == 0

@@ -35,6 +35,14 @@ def test_a_pass_that_nothing_was_compared_with_says_so(group, make_trial) -> Non
     assert "unverified: the host cannot run it" in ended.reasons
 
 
+def test_inputs_that_hold_denormal_numbers_are_doubted(group, make_trial) -> None:
+    payload = dataclasses.replace(group.payload, denormals=3)
+    ended = end(dataclasses.replace(group, payload=payload), [make_trial(group.leader)])
+    assert "denormal_inputs" in ended.tags
+    assert ended.verdict is not Verdict.TRUSTED
+    assert any(reason.startswith("denormal inputs: ") for reason in ended.reasons)
+
+
 def test_trouble_of_the_exporting_host_is_lost(make_cell, make_export) -> None:
     transient = next(code for code, entry in CATALOGUE.items() if not entry.stable)
     ended = end_of_failed_export(make_cell(18), make_export(18, cause=transient), [])

@@ -36,7 +36,8 @@ class Produced:
 class Payload:
     """What a trial at one shape needs: inputs and torch's outputs for them, as digest-named tensors.
 
-    `reference_note` says why `references` is empty when it is. `items` is the batch: items per inference.
+    `reference_note` says why `references` is empty when it is. `items` is the batch: items per inference. `denormals` counts
+    the numbers of the inputs that are so small that many processors take a slow path for them.
     """
 
     sizes: tuple[tuple[str, int], ...]
@@ -44,6 +45,7 @@ class Payload:
     references: tuple[Tensor, ...]
     items: int = 1
     reference_note: str = ""
+    denormals: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,8 @@ def end_of_trials(
     note = group.payload.reference_note if not group.payload.references else ""
     if note:
         host_tags = (*host_tags, "unverified")
+    if group.payload.denormals:
+        host_tags = (*host_tags, "denormal_inputs")
     tags = sorted({tag for trial in completed for tag in trial.result.tags} | set(host_tags))
     failures = [trial for trial in completed if trial.result.outcome is TrialOutcome.FAILED]
     if failures:

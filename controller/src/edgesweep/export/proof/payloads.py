@@ -12,6 +12,7 @@ from edgesweep.export.artifacts.blobs import Blobs
 from edgesweep.export.artifacts.facts import Declared, Facts
 from edgesweep.export.proof.prove import Case
 from edgesweep.export.result import Payload
+from edgesweep.models.drawing import denormals_in
 from edgesweep.plan.cell import Shape
 
 #: References beyond this are not sent: a board's memory and link have better uses, and the host has compared them.
@@ -44,7 +45,11 @@ def payload_of(
     if sum(path.stat().st_size for path in files) > REFERENCES_MAX_BYTES:
         files, note = (), f"the references are larger than {REFERENCES_MAX_BYTES >> 20} MiB; compared on the host only"
     references = tuple(_store(value.name, path, blobs) for value, path in zip(facts.outputs, files, strict=bool(files)))
-    return Payload(shape.sizes, inputs, references, _items(inputs, dynamic), note)
+    # Only what the user gave can hold any: those that are drawn hold none.
+    denormals = sum(
+        denormals_in(np.load(case.inputs[value.name], mmap_mode="r", allow_pickle=False)) for value in facts.inputs
+    )
+    return Payload(shape.sizes, inputs, references, _items(inputs, dynamic), note, denormals)
 
 
 def missing_input(case: Case, inputs: Sequence[Declared]) -> str | None:

@@ -19,6 +19,10 @@ _TAGS = {
         Verdict.INVALID, "emulated processor: times of an emulator say nothing of a board; measure on the board itself"
     ),
     "shared_host": doubt("shared host: the controller runs on the measured machine; start it on another one"),
+    "denormal_inputs": doubt(
+        "denormal inputs: some numbers are so small that many processors take a slow path for them; give inputs of the "
+        "size that the model meets, or round what is smaller to 0"
+    ),
     "clocks_uncontrolled": doubt(
         "clocks uncontrolled: they were to be fixed and could not be; give the agent the right to set them"
     ),
