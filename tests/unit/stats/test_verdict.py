@@ -174,6 +174,7 @@ def test_one_bad_trial_of_three_is_told_with_a_remedy(worst, verdict, words):
             frequency_min_hz={"policy0": 2.2e9, "policy4": 1e9}, frequency_mean_hz={"policy0": 2.38e9, "policy4": 1e9}
         ),
         traced(sampler_cpu_s=0.02),
+        traced(sampler_cpu_s=0.004, wall_s=0.05),
         replace(CLEAN, tags=("call_fallback",), session=session(call_cost_s=9e-5)),
         replace(CLEAN, tags=("call_fallback",), session=session(call_cost_s=None)),
         replace(CLEAN, harness_floor_s=0.0049),

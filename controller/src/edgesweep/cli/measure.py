@@ -41,7 +41,12 @@ _LONGEST_S = 3600.0
 )
 @click.option("--trials", type=click.IntRange(1, 1000), help="Fresh processes, instead of the preset's number.")
 @click.option("--warmup", type=click.IntRange(0, _NO_LIMIT), metavar="N", help="Inferences before it counts, at least.")
-@click.option("--iterations", type=click.IntRange(1, _NO_LIMIT), metavar="N", help="Inferences that count, exactly.")
+@click.option(
+    "--iterations",
+    type=click.IntRange(1, _NO_LIMIT),
+    metavar="N",
+    help="Inferences that count: no more, and no fewer but for whole batches.",
+)
 @click.option("--duration", type=click.FloatRange(0, 86400, min_open=True), metavar="S", help="Seconds that count.")
 @click.option(
     "--io", type=click.Choice(["bound", "host"]), default="bound", show_default=True, help="I/O binding, or numpy."

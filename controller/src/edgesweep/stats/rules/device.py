@@ -13,6 +13,8 @@ CLOCK_DROP = 0.90
 CLOCK_MEAN = 0.98
 #: Share of a core that our own sampler and agent may use beside a measurement.
 WATCHING = 0.02
+#: Seconds below which a share says nothing: a single look at the sensors is some percent of a trial of 50 ms.
+WATCHED_S = 1.0
 
 _TAGS = {
     "emulated": Finding(
@@ -118,7 +120,7 @@ def from_watching(trials: Sequence[TrialFacts]) -> Iterable[Finding]:
     shares = [
         (trial.trace.sampler_cpu_s + trial.trace.agent_cpu_s) / trial.trace.wall_s
         for trial in trials
-        if trial.trace is not None and trial.trace.wall_s > 0
+        if trial.trace is not None and trial.trace.wall_s >= WATCHED_S
     ]
     if shares and max(shares) > WATCHING:
         yield doubt(
