@@ -6,6 +6,7 @@ import csv
 import io
 
 import pytest
+from edgesweep.report.conditions import COLUMNS, conditions_of
 from edgesweep.report.csv import render_csv
 from edgesweep.report.facts import beside_the_median, device_facts, peak_memory
 from edgesweep.report.html import render_html
@@ -88,3 +89,52 @@ def test_a_device_tells_its_clusters_and_what_can_be_fixed():
     assert facts["clusters"] == "CPUs 4, 5 up to 2.40 GHz; CPUs 0, 1, 2, 3"
     assert facts["clocks"] == "can be fixed through cpufreq"
     assert facts["memory"] == "8.00 GiB, shared with the accelerator"
+
+
+def test_the_conditions_of_a_measurement_are_one_line(sample_doc):
+    cells = [cell for cell in sample_doc["cells"] if cell.get("latency_s")][:2]
+    busy = cells[0]
+    busy["latency_s"]["half_width"] = 0.0042
+    busy["course"] = {"trials": {"flat": 2, "warmup": 0, "slowdown": 1, "unsteady": 0}}
+    busy["environment"] = {
+        "gates": [
+            {"name": "idle", "passed": True, "waited_s": 0.2},
+            {"name": "thermal", "passed": False, "waited_s": 300.0},
+        ],
+        "trace": {
+            "temperature_max_c": {"cpu": 71.4, "gpu": 60.0},
+            "frequency_start_hz": {"policy0": 2.4e9},
+            "frequency_min_hz": {"policy0": 1.8e9},
+        },
+        "accounting": {"runqueue_share": 0.0123, "foreign_cores": 0.4},
+    }
+    busy["trials"] = [
+        {
+            "threads": {"pinned": True, "main_cpus": [2], "pool_cpus": ["3"]},
+            "session": {"call": "raw_binding"},
+        }
+    ]
+    (line,) = conditions_of(cells)  # nothing is known of the other one
+    full = line.texts
+    assert full == (
+        "2 flat, 1 slowdown", "0.420", "1.23", "0.40", "idle, not thermal after 300 s", "71", "75.0", "CPUs 2, 3", "raw_binding",
+    )  # fmt: skip
+    assert len(full) == len(COLUMNS)
+    page = render_html(sample_doc)
+    for text in full:
+        assert f"<td>{text}</td>" in page
+
+
+def test_a_large_run_shows_some_lines_and_counts_the_others(sample_doc):
+    cell = next(cell for cell in sample_doc["cells"] if cell.get("latency_s"))
+    cell["course"] = {"trials": {"flat": 1}}
+    doc = {**sample_doc, "cells": [{**cell, "name": f"{cell['name']}{number}"} for number in range(230)]}
+    page = render_html(doc)
+    assert page.count("<td>1 flat</td>") == 200
+    assert "and 30 cells more" in page
+
+
+def test_a_run_that_measured_nothing_has_no_conditions(sample_doc):
+    doc = {**sample_doc, "cells": [cell for cell in sample_doc["cells"] if not cell.get("latency_s")]}
+    assert conditions_of(doc["cells"]) == []
+    assert 'id="conditions"' not in render_html(doc)

@@ -13,6 +13,8 @@ from markupsafe import Markup, escape
 
 from edgesweep.report import charts, units
 from edgesweep.report.cell_charts import latency_chart, memory_chart
+from edgesweep.report.conditions import COLUMNS as CONDITIONS
+from edgesweep.report.conditions import MOST_LINES, conditions_of
 from edgesweep.report.facts import (
     beside_the_median,
     device_facts,
@@ -117,6 +119,9 @@ def render_html(doc: Doc) -> str:
         notes=list({note.place: note for note in notes_of(doc["cells"]).values()}.values()),
         figures=figures,
         rows=rows,
+        condition_columns=CONDITIONS,
+        most_conditions=MOST_LINES,
+        conditions=conditions_of(doc["cells"]),
         findings=finding_views(findings),
         predictions=prediction_sentences(doc["cells"]),
         row_ids=row_ids,
