@@ -121,6 +121,17 @@ def test_counts_flags_and_masks_that_are_read_are_tried_at_others(function, othe
     assert found[label].inputs["other"].shape == other.shape
 
 
+def test_both_branches_of_torch_cond_are_tried():
+    def conditional(x):
+        return torch.cond(x.sum() > 0, lambda y: y * 2, lambda y: y - 100, (x,))
+
+    found = tried(conditional, floats())
+    assert bool(found["example with negative values"].max() < -50)
+    assert bool(found["example with positive values"].min() > 0)
+    # Unwatched again, at another size: the next profile's turn.
+    assert conditional(torch.ones(2, 5)).tolist() == [[2.0] * 5] * 2
+
+
 def test_counts_and_masks_that_nobody_reads_stay():
     example = (floats(), torch.tensor([[1, 0, 1]]))
     model = Model(Two(lambda x, mask: x * mask), example)

@@ -7,6 +7,7 @@ not hold for.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ SLACK = 10.0
 
 _LARGER = 8.0
 _SMALLER = 0.05
+
+_READ = itertools.count()
 
 _Change = Callable[[str, "torch.Tensor"], "torch.Tensor"]
 
@@ -87,10 +90,18 @@ def _reading(read: list[str]) -> Iterator[None]:
     # These copy a whole tensor past the dispatcher.
     whole = (torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__)
 
+    watched: list[Any] = []
+
     class Single(TorchDispatchMode):  # type: ignore[misc] # torch comes without types here
+        supports_higher_order_operators = True
+
         def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             found = operator(*args, **(kwargs or {}))
-            if torch.Tag.data_dependent_output in operator.tags:
+            if not isinstance(operator, torch._ops.OpOverload):  # noqa: SLF001 - no public name
+                # `torch.cond` and its like: either branch must be proven, as if Python had read something else each time.
+                read.append(f"{operator} {next(_READ)}")
+                watched.append(operator)
+            elif torch.Tag.data_dependent_output in operator.tags:
                 read.append(repr(found))
             elif torch.Tag.dynamic_output_shape in operator.tags:
                 read.append(repr(_shapes_of(found)))
@@ -103,8 +114,13 @@ def _reading(read: list[str]) -> Iterator[None]:
                 read.append(repr(np.asarray(found).tolist()))
             return found
 
-    with Whole(), Single():
-        yield
+    try:
+        with Whole(), Single():
+            yield
+    finally:
+        if watched:
+            # What torch compiled of it knows of the watch, and fails when there is none.
+            torch._dynamo.reset()  # noqa: SLF001 - as public as it gets
 
 
 def _shapes_of(found: Any) -> list[tuple[int, ...]]:
