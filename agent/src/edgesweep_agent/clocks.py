@@ -16,8 +16,6 @@ from typing import Any
 
 from edgesweep_agent.clock import boot_id
 from edgesweep_agent.durable import flush_folder, read_json, write_json
-from edgesweep_agent.probes import cpufreq
-from edgesweep_agent.probes.sysfs import read_text
 
 #: The governor that stays at the highest clock.
 FIXED = "performance"
@@ -43,7 +41,7 @@ class Clocks:
         """How the agent may fix the clocks: nvpmodel (a Jetson's own tools), cpufreq, or empty for not at all."""
         if os.access(self._sysroot / _JETSON_CLOCKS, os.X_OK) and os.geteuid() == 0:
             return "nvpmodel"
-        governors = [policy / "scaling_governor" for policy in cpufreq.policies(self._sysroot)]
+        governors = [policy / "scaling_governor" for policy in _policies(self._sysroot)]
         return "cpufreq" if governors and all(os.access(governor, os.W_OK) for governor in governors) else ""
 
     def fix(self) -> bool:
@@ -53,7 +51,7 @@ class Clocks:
         control = self.control()
         if not control:
             return False
-        before = {policy.name: read_text(policy / "scaling_governor") for policy in cpufreq.policies(self._sysroot)}
+        before = {policy.name: _read(policy / "scaling_governor") for policy in _policies(self._sysroot)}
         try:
             # Flushed to the disk: from here on a power cut or a SIGKILL finds what to put back.
             write_json(self._restore_path, {"control": control, "boot_id": self._boot(), "governors": before})
@@ -89,10 +87,10 @@ class Clocks:
             return True  # the kernel and the firmware have put back their own
         if stored["control"] == "nvpmodel":
             return not self._jetson_store.exists() or self._jetson("--restore")
-        for policy in cpufreq.policies(self._sysroot):
+        for policy in _policies(self._sysroot):
             governor = stored["governors"].get(policy.name)
             file = policy / "scaling_governor"
-            if governor and read_text(file) != governor:
+            if governor and _read(file) != governor:
                 _log.info("putting %s back to the governor %s", policy.name, governor)
                 file.write_text(governor)
         return True
@@ -108,10 +106,10 @@ class Clocks:
         return True
 
     def _set_governors(self) -> bool:
-        policies = cpufreq.policies(self._sysroot)
+        policies = _policies(self._sysroot)
         for policy in policies:
             (policy / "scaling_governor").write_text(FIXED)
-        return all(read_text(policy / "scaling_governor") == FIXED for policy in policies)
+        return all(_read(policy / "scaling_governor") == FIXED for policy in policies)
 
     def _jetson(self, option: str) -> bool:
         command = [str(self._sysroot / _JETSON_CLOCKS), *((option, str(self._jetson_store)) if option else ())]
@@ -123,3 +121,18 @@ class Clocks:
         if done.returncode:
             _log.error("%s ended with %d: %s", " ".join(command), done.returncode, done.stderr[-300:])
         return done.returncode == 0
+
+
+# The probes are loaded when clocks are looked at: every agent starts by asking whether there is anything to put back.
+
+
+def _policies(sysroot: Path) -> list[Path]:
+    from edgesweep_agent.probes import cpufreq
+
+    return list(cpufreq.policies(sysroot))
+
+
+def _read(path: Path) -> str | None:
+    from edgesweep_agent.probes.sysfs import read_text
+
+    return read_text(path)

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -25,7 +25,6 @@ from edgesweep_agent.artifacts import BlobStore
 from edgesweep_agent.clock import boot_id
 from edgesweep_agent.events import EventRing
 from edgesweep_agent.faults import FaultInterceptor
-from edgesweep_agent.gates import Pace
 from edgesweep_agent.heap import trim_heap
 from edgesweep_agent.journal import Journal
 from edgesweep_agent.leases import LeaseBook
@@ -45,6 +44,9 @@ from edgesweep_agent.tls import CertificateError, diagnose, server_credentials
 from edgesweep_agent.trial_run import TrialRun
 from edgesweep_agent.trials import Supervisor
 from edgesweep_agent.worker_package import install_worker
+
+if TYPE_CHECKING:
+    from edgesweep_agent.gates import Pace
 
 _OPTIONS = (
     # Without this two agents share a port silently and calls land on either.

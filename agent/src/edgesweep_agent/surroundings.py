@@ -1,27 +1,20 @@
-"""What goes on around one trial: what it waits for, its fixed clocks, the sampler beside it, and what all that shows."""
+"""What the agent keeps of its board from trial to trial: the gates with what they have learned, and the clocks."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING
 
-from edgesweep_proto.device import Reading
-from edgesweep_proto.evidence import Gate
-from edgesweep_proto.trial import Trial, TrialResult
+from edgesweep_proto.trial import Trial
 
 from edgesweep_agent.clocks import Clocks
-from edgesweep_agent.cpu_clusters import CpuChoice
-from edgesweep_agent.energy import MIN_WINDOW_S, idle_watts, tells_joules, told_energy
-from edgesweep_agent.gates import TAGS, Gates, Pace
-from edgesweep_agent.idle_reference import IdleReference
-from edgesweep_agent.probes import take_reading
-from edgesweep_agent.probes.throttle import throttled_since_boot
-from edgesweep_agent.sampled import sampler_job
-from edgesweep_agent.sampler_process import SamplerProcess, Seen
 
-_CPU = "CPUExecutionProvider"
+if TYPE_CHECKING:
+    from edgesweep_agent.around_trial import Around
+    from edgesweep_agent.cpu_clusters import CpuChoice
+    from edgesweep_agent.gates import Gates, Pace
 
 
 class Surroundings:
@@ -29,9 +22,26 @@ class Surroundings:
 
     def __init__(self, sysroot: Path, state_dir: Path, pace: Pace | None = None) -> None:
         self.sysroot = sysroot
-        self.pace = pace or Pace()
-        self.gates = Gates(sysroot, IdleReference(state_dir / "idle_temperatures.json"), self.pace)
         self.clocks = Clocks(sysroot, state_dir)
+        self._state_dir = state_dir
+        self._pace = pace
+
+    # What only a trial needs is loaded with the first one: an agent that waits for it shall stay small.
+
+    @functools.cached_property
+    def pace(self) -> Pace:
+        """The time that the gates live in."""
+        from edgesweep_agent.gates import Pace
+
+        return self._pace or Pace()
+
+    @functools.cached_property
+    def gates(self) -> Gates:
+        """What a trial waits for before it begins."""
+        from edgesweep_agent.gates import Gates
+        from edgesweep_agent.idle_reference import IdleReference
+
+        return Gates(self.sysroot, IdleReference(self._state_dir / "idle_temperatures.json"), self.pace)
 
     def around(self, trial: Trial, choice: CpuChoice, on_wait: Callable[[str], None]) -> Around:
         """What goes on around `trial`, to be entered before its worker starts.
@@ -41,89 +51,6 @@ class Surroundings:
             choice: Its CPUs.
             on_wait: Is told the name of each gate that has to be waited for.
         """
+        from edgesweep_agent.around_trial import Around
+
         return Around(self, trial, choice, on_wait)
-
-
-class Around:
-    """One trial's surroundings: entering waits and prepares, leaving looks once more and puts the clocks back."""
-
-    def __init__(self, board: Surroundings, trial: Trial, choice: CpuChoice, on_wait: Callable[[str], None]) -> None:
-        self._board = board
-        self._trial = trial
-        self._choice = choice
-        self._on_wait = on_wait
-        self._gates: tuple[Gate, ...] = ()
-        self._tags: list[str] = []
-        self._before: Reading | None = None
-        self._after: Reading | None = None
-        self._throttled: frozenset[str] = frozenset()
-        self._sampler: SamplerProcess | None = None
-        self._seen = Seen()
-        self._idle_before_w: float | None = None
-        self._idle_after_w: float | None = None
-
-    async def __aenter__(self) -> None:
-        board, protocol = self._board, self._trial.protocol
-        self._gates = await board.gates.wait(protocol, self._on_wait)
-        self._tags += [TAGS[gate.name] for gate in self._gates if not gate.passed]
-        try:
-            if protocol.fix_clocks:
-                self._tags.append("clocks_fixed" if board.clocks.fix() else "clocks_uncontrolled")
-            if tells_joules(protocol, board.sysroot):
-                self._idle_before_w = await idle_watts(board.sysroot, board.pace)
-            # A single core has to do the sampler's work and the trial's: there nobody looks.
-            if not self._choice.alone:
-                self._sampler = await SamplerProcess.started(self._sampler_job())
-        except BaseException:
-            board.clocks.restore()
-            raise
-        self._throttled = throttled_since_boot(board.sysroot)
-        self._before = take_reading(board.sysroot)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        board = self._board
-        try:
-            if self._sampler is not None and kind is None:
-                self._seen = await self._sampler.seen()
-            self._after = take_reading(board.sysroot)
-            newly = throttled_since_boot(board.sysroot) - self._throttled
-            self._tags += [f"throttled:{name}" for name in sorted(newly)]
-            if self._seen.energy is not None and self._seen.energy.window_s >= MIN_WINDOW_S and self._idle_before_w:
-                self._idle_after_w = await idle_watts(board.sysroot, board.pace)
-        finally:
-            board.clocks.restore()
-            if self._sampler is not None:
-                await self._sampler.close()
-
-    def measuring(self, *, measuring: bool) -> None:
-        """The trial begins or ends to take times; only what happens in between is looked at."""
-        if self._sampler is not None:
-            if measuring:
-                self._sampler.begin()
-            else:
-                self._sampler.end()
-
-    def told(self, result: TrialResult) -> TrialResult:
-        """The result with everything that was seen around it."""
-        energy = self._seen.energy
-        if energy is not None:
-            energy = told_energy(energy, self._idle_before_w, self._idle_after_w, result.samples)
-        return replace(
-            result,
-            gates=self._gates,
-            trace=self._seen.trace,
-            energy=energy,
-            before=self._before,
-            after=self._after,
-            tags=tuple(dict.fromkeys((*result.tags, *self._tags))),
-        )
-
-    def _sampler_job(self) -> dict[str, object]:
-        return sampler_job(
-            self._board.sysroot,
-            cpus=self._choice.cpus,
-            accelerated=any(provider.name != _CPU for provider in self._trial.providers),
-            cpu=self._choice.sampler,
-        )

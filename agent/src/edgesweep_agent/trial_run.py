@@ -7,14 +7,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgesweep_proto.trial import Stage, Trial, TrialOutcome, TrialResult, TrialState
 
 from edgesweep_agent.artifacts import BlobStore
 from edgesweep_agent.clock import boot_id, start_ticks
-from edgesweep_agent.cpu_clusters import CpuChoice, choose_cpus, find_clusters
-from edgesweep_agent.device_facts import unified_memory
 from edgesweep_agent.durable import is_no_room, remove_tree
 from edgesweep_agent.findings import Findings
 from edgesweep_agent.journal import Entry, Journal, Running, store_stderr
@@ -22,9 +20,13 @@ from edgesweep_agent.oom import oom_count
 from edgesweep_agent.quiet import Quiet
 from edgesweep_agent.runtimes import RuntimeBook
 from edgesweep_agent.staging import job, stage
-from edgesweep_agent.surroundings import Around, Surroundings
+from edgesweep_agent.surroundings import Surroundings
 from edgesweep_agent.verdicts import judge
 from edgesweep_agent.worker_process import WorkerStartError, run_worker
+
+if TYPE_CHECKING:
+    from edgesweep_agent.around_trial import Around
+    from edgesweep_agent.cpu_clusters import CpuChoice
 
 #: Seconds without an event that a stage may take when the trial names no deadline.
 DEFAULT_DEADLINE_S = 120.0
@@ -125,6 +127,8 @@ class TrialRun:
         choice: CpuChoice,
         around: Around,
     ) -> TrialResult:
+        from edgesweep_agent.device_facts import unified_memory
+
         work, samples_path = entry.folder / "work", entry.folder / "samples.bin"
         findings = Findings(trial.id, samples_path)
 
@@ -181,6 +185,8 @@ class TrialRun:
 
 def _cpus(trial: Trial, sysroot: Path) -> CpuChoice:
     """Where the trial's threads go: each caller of the session works too, so a pool of n starts n - 1 of them."""
+    from edgesweep_agent.cpu_clusters import choose_cpus, find_clusters
+
     clusters = find_clusters(sysroot)
     threads = trial.session.intra_op_threads or sum(len(cluster.cpus) for cluster in clusters)
     choice = choose_cpus(clusters, threads + max(1, trial.protocol.concurrency) - 1)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from edgesweep_agent import trial_run
+from edgesweep_agent import cpu_clusters
 from edgesweep_agent.faults import Fault
 from edgesweep_agent.journal import Journal, Running
 from edgesweep_agent.runtimes import Interpreter
@@ -217,7 +217,7 @@ async def test_the_worker_is_told_how_to_call_and_where_to_run(
     agent: Agent, make_trial: MakeTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clusters = (CpuCluster((4, 5)), CpuCluster((0, 1, 2)))
-    monkeypatch.setattr(trial_run, "find_clusters", lambda _: clusters)
+    monkeypatch.setattr(cpu_clusters, "find_clusters", lambda _: clusters)
     result = await run(agent, replace(make_trial("job"), session=SessionOptions(intra_op_threads=2)))
     job = json.loads(result.message)
     assert job["call"] == "raw_binding"

@@ -13,9 +13,7 @@ from edgesweep_proto.codec import to_proto
 from edgesweep_proto.v1 import device_pb2, device_pb2_grpc
 
 from edgesweep_agent import __version__
-from edgesweep_agent.device_facts import describe_device
 from edgesweep_agent.faults import Fault
-from edgesweep_agent.probes import take_reading
 from edgesweep_agent.quiet import Quiet
 from edgesweep_agent.runtimes import RuntimeBook
 
@@ -45,6 +43,10 @@ class DeviceServicer(device_pb2_grpc.DeviceServiceServicer):
                 f"the agent {__version__} speaks version {PROTOCOL_VERSION} of the contract and the controller "
                 f"version {request.protocol_version}; on the device run: pip install edgesweep-agent=={version}",
             )
+        # Late: an agent that nobody asks needs neither.
+        from edgesweep_agent.device_facts import describe_device
+        from edgesweep_agent.probes import take_reading
+
         runtimes = await self._runtimes.all()
         return device_pb2.DescribeResponse(
             device=to_proto(describe_device(self._name, self._state_dir, self._sysroot)),
@@ -56,6 +58,8 @@ class DeviceServicer(device_pb2_grpc.DeviceServiceServicer):
         self, request: device_pb2.WatchTelemetryRequest, context: Any
     ) -> AsyncIterator[device_pb2.WatchTelemetryResponse]:
         """A reading every `interval_s` seconds, and none while a trial takes times."""
+        from edgesweep_agent.probes import take_reading
+
         del context
         low, high = _INTERVAL_S
         interval = request.interval_s or 1.0
