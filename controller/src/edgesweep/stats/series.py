@@ -75,6 +75,9 @@ def look_at(
     """
     seconds = np.asarray(samples_ns, dtype=np.float64).reshape(-1) / (NANOSECONDS * batch)
     course, head, change = classify(seconds)
+    if sustained:
+        # Its first minute is what the last one is held against.
+        head = 0
     return Series(
         course,
         head,
