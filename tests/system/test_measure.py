@@ -152,7 +152,10 @@ def measuring(lab, file):
 
 def test_ctrl_c_ends_it_and_leaves_no_worker_behind(lab, file):
     process, children = measuring(lab, file)
-    assert children
+    # The worker and, where there is a core for it, the sampler: what checked the file has ended.
+    commands = [" ".join(child.cmdline()) for child in children]
+    assert [command for command in commands if "/worker/" in command and "run.py" in command], commands
+    assert not [command for command in commands if "edgesweep.export" in command], commands
     # Neither this process nor the worker listens or is connected to anything.
     assert [found.net_connections() for found in (psutil.Process(process.pid), *children)] == [[]] * (1 + len(children))
     busy = lab.cli("measure", str(file), *SHORT)
