@@ -107,6 +107,7 @@ def test_a_model_that_fails_is_a_finding_with_stage_cause_and_remedy(lab, file):
         (("dense.onnx", "--inputs", "junk.onnx"), "junk.onnx is no .npz file"),
         (("dense.onnx", "--inputs", "off.npz"), "'x' in off.npz has the shape [2, 9], and the model takes [batch, 8]"),
         (("dense.onnx", "--inputs", "off.npz", "--shape", "batch=2"), "--shape and --inputs both give the sizes"),
+        (("dense.onnx", "--references", "off.npz"), "--references are the outputs for given inputs"),
         (("dense.onnx", "--ep", "gpu"), "unknown provider 'gpu'"),
         (("dense.onnx", "--runtime", "no/python"), "'no/python' is no program that can be run"),
         (("dense.onnx", "--runtime", "/bin/sh"), "/bin/sh cannot be measured with"),

@@ -156,6 +156,10 @@ def _check(request: Request) -> _Asked:
         raise EdgesweepError(
             "usage", "--shape and --inputs both give the sizes", remedy="leave one of them out: the arrays have sizes"
         )
+    if request.references is not None and request.inputs is None:
+        raise EdgesweepError(
+            "usage", "--references are the outputs for given inputs, and none are given", remedy="give --inputs too"
+        )
     sizes = asked_sizes(header_of(bare), request.shapes)
     plan = _plan_of(request, bare, sizes.sizes, sizes.dynamic)
     (source,) = sources_of(plan, Path.cwd())
