@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from edgesweep_proto.evidence import DeviceTrace, Gate
@@ -15,6 +16,8 @@ CLOCK_MEAN = 0.98
 WATCHING = 0.02
 #: Seconds below which a share says nothing: a single look at the sensors is some percent of a trial of 50 ms.
 WATCHED_S = 1.0
+
+_POLICY = re.compile(r"policy([0-9]+)")
 
 _TAGS = {
     "emulated": Finding(
@@ -151,7 +154,7 @@ def _counted(trial: TrialFacts, trace: DeviceTrace) -> Mapping[str, float]:
     which CPUs the threads were, the clocks that a governor holds up: others move with the load, not with heat.
     """
     threads = trial.threads
-    firsts = {int(name.removeprefix("policy")): name for name in trace.frequency_start_hz if name[6:].isdigit()}
+    firsts = {int(found[1]): name for name in trace.frequency_start_hz if (found := _POLICY.fullmatch(name))}
     used = set(threads.cluster if threads and threads.pinned else ())
     under = {
         firsts[max(first for first in firsts if first <= cpu)] for cpu in used if any(first <= cpu for first in firsts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from edgesweep.stats.facts import Finding, TrialFacts, doubt, is_most
@@ -16,7 +17,7 @@ DEAREST_CALL_S = 4e-6
 #: Share of the inferences of a paced trial that may begin late.
 LATE_SHARE = 0.01
 
-_STARTED = "threads_started:"
+_STARTED = re.compile(r"threads_started:([0-9]+)")
 
 
 def from_threads(trials: Sequence[TrialFacts]) -> Iterable[Finding]:
@@ -27,7 +28,8 @@ def from_threads(trials: Sequence[TrialFacts]) -> Iterable[Finding]:
         why = notes[0] if notes else "threads may wander between cores"
         yield doubt(f"not pinned: {why}; ask for fewer threads, or let the agent set affinities")
     # A provider with a library of its own starts threads of its own, which has a tag of another name.
-    started = [int(tag.removeprefix(_STARTED)) for trial in trials for tag in trial.tags if tag.startswith(_STARTED)]
+    tags = [_STARTED.fullmatch(tag) for trial in trials for tag in trial.tags]
+    started = [int(found[1]) for found in tags if found]
     if started:
         yield doubt(
             f"other threads than asked: {max(started)} were found where {trials[0].threads_asked} were asked for; "
