@@ -28,12 +28,24 @@ def nanoseconds(seconds):
         (np.where(ALONG > 0.5, 1.05, 1.0), Course.SLOWDOWN),
         (1 + 0.5 * np.exp(-10 * ALONG), Course.WARMUP),
         (np.where((6 * ALONG).astype(int) % 2, 1.5, 1.0), Course.UNSTEADY),
+        (np.where((10 * ALONG).astype(int) % 2, 1.5, 1.0), Course.UNSTEADY),
         (1 + 0.05 * np.sin(20 * ALONG), Course.UNSTEADY),
         (1 + 0.5 * np.exp(-2 * ALONG), Course.UNSTEADY),
         (np.where((ALONG > 0.4) & (ALONG < 0.45), 1.5, 1.0), Course.FLAT),
         (np.where(ALONG > 0.5, 1.005, 1.0), Course.FLAT),
     ],
-    ids=["flat", "drift", "step", "warm-up", "flapping", "wave", "endless warm-up", "short burst", "too small"],
+    ids=[
+        "flat",
+        "drift",
+        "step",
+        "warm-up",
+        "flapping",
+        "flapping fast",
+        "wave",
+        "endless warm-up",
+        "short burst",
+        "too small",
+    ],
 )
 def test_the_course_of_a_trial(shape, course):
     for seed in range(5):

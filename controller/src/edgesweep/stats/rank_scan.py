@@ -23,6 +23,10 @@ LEAST_SIDE = 3
 #: Largest smaller side for which the distribution of the rank sum is counted out.
 EXACT_SIDE = 8
 
+#: Shortest stretch that is scanned by itself, and by how much stricter: there are some 25 of them in 200 values.
+LEAST_STRETCH = 24
+STRICTER = 100.0
+
 #: By length, the p that one random order in a hundred goes below somewhere: `simulate_critical(n)` with its defaults.
 #: A length in between takes the smaller of its two neighbours'.
 CRITICAL_P: dict[int, float] = {
@@ -56,8 +60,8 @@ CRITICAL_P: dict[int, float] = {
 def change_points(values: Floats, *, least_step: float = 0.0) -> tuple[int, ...]:
     """Where the level of a series changes: the first index of every segment but the first.
 
-    With independent values without a change one series in a hundred gets a change point (`CRITICAL_P`), fewer with a
-    `least_step`. Values that depend on their neighbours get more: the step that counts is therefore raised by
+    With independent values without a change about one series in a hundred gets a change point (simulated: 0.9 to 1.4 %
+    of 3,000 series of 60 to 200 values), fewer with a `least_step`. Values that depend on their neighbours get more: the step that counts is therefore raised by
     sqrt((1 + r) / (1 - r)), where r is the correlation of neighbours within the segments.
 
     Args:
@@ -119,11 +123,35 @@ def simulate_critical(n: int, *, orders: int = 20_000, seed: int = 20_261_126, l
 
 
 def _bisect(values: Floats, offset: int) -> list[int]:
-    p, split = smallest_p(values)
-    # The distribution is one of steps for short series: what is as unlikely as the critical value is no change yet.
-    if not p < critical_p(int(values.size)):
+    split = _whole(values) or _within(values)
+    if split is None:
         return []
     return [*_bisect(values[:split], offset), offset + split, *_bisect(values[split:], offset + split)]
+
+
+def _whole(values: Floats) -> int | None:
+    """Where the series as a whole has its change point, if it has one."""
+    p, split = smallest_p(values)
+    # The distribution is one of steps for short series: what is as unlikely as the critical value is no change yet.
+    return split if p < critical_p(int(values.size)) else None
+
+
+def _within(values: Floats) -> int | None:
+    """The change point of a stretch of the series that has one, where a level that comes and goes hides it in the whole.
+
+    Stretches of a half, a quarter and so on, each overlapping the next by half (Kovacs et al., "Seeded binary
+    segmentation", 2023), each held against a p that is stricter for their number.
+    """
+    n = int(values.size)
+    best: tuple[float, int] | None = None
+    length = n // 2
+    while length >= LEAST_STRETCH:
+        for start in sorted({*range(0, n - length + 1, length // 2), n - length}):
+            p, split = smallest_p(values[start : start + length])
+            if p < critical_p(length) / STRICTER and (best is None or p < best[0]):
+                best = p, start + split
+        length //= 2
+    return best[1] if best else None
 
 
 def _p_of_splits(ranks: Floats) -> Floats:
