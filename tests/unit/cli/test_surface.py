@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -137,3 +138,34 @@ def test_a_bug_is_saved_with_its_traceback(tmp_path, monkeypatch, capsys) -> Non
     saved = list((tmp_path / "state" / "crashes").iterdir())
     assert "ZeroDivisionError" in saved[0].read_text()
     assert str(saved[0]) in capsys.readouterr().err
+
+
+def command(tmp_path, *args: str, **streams) -> subprocess.Popen[str]:
+    env = {**os.environ, "EDGESWEEP_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "edgesweep", *args]
+    return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, **streams)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    "args", [("device", "list", "-o", "json"), ("--help",), ("measure", "--help"), ("plan", "schema")]
+)
+def test_output_onto_a_full_disk_is_one_sentence_and_no_bug(tmp_path, args) -> None:
+    with Path("/dev/full").open("w") as full:
+        process = command(tmp_path, *args, stdout=full)
+        said = process.communicate(timeout=60)[1].splitlines()
+    assert process.returncode == ExitCode.USAGE, said
+    assert said[0].startswith("error: the output cannot be written: ")
+    assert "No space left on device" in said[0]
+    assert said[1].startswith("remedy: ")
+    assert len(said) == 2
+    assert not (tmp_path / "state" / "crashes").exists()
+
+
+def test_a_reader_that_goes_away_is_no_finding(tmp_path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = command(tmp_path, "plan", "schema", stdout=write)
+    os.close(write)
+    said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (ExitCode.OK, "")

@@ -22,6 +22,7 @@ from edgesweep.cli.plan import plan
 from edgesweep.cli.quickstart import quickstart
 from edgesweep.cli.report import report, runs
 from edgesweep.cli.run import run
+from edgesweep.cli.stdout import is_refused_output, send_nowhere
 from edgesweep.errors import EdgesweepError, ExitCode
 from edgesweep.home import find_home
 
@@ -36,8 +37,23 @@ Examples:
 """
 
 
+class _ReaderGone(Exception):  # noqa: N818 - no error: nobody wants to read on
+    """The reader of stdout went away."""
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Keep a reader that goes away from click, which ends with 1 then; here that stands for findings."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
+
+
 @click.group(
-    epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "EDGESWEEP"}
+    cls=_Group,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "EDGESWEEP"},
 )
 @click.version_option(edgesweep.__version__, prog_name="edgesweep")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -86,17 +102,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of stdout went away, as `| head` does; there is nobody left to tell.
-        sys.stderr.close()
+    except _ReaderGone:
+        # As `| head` does; there is nobody left to tell.
+        send_nowhere()
         sys.exit(ExitCode.OK)
     except Exception as error:  # noqa: BLE001 - the outermost edge: every defect becomes a saved traceback
-        path = _save_traceback()
-        _say(f"a bug in Edgesweep: {type(error).__name__}: {error}", f"report it with the traceback in {path}")
-        if "--debug" in args:
-            traceback.print_exc()
-        sys.exit(ExitCode.BUG)
+        sys.exit(_unexpected(error, debug="--debug" in args))
     sys.exit(result if isinstance(result, int) else ExitCode.OK)
+
+
+def _unexpected(error: Exception, *, debug: bool) -> ExitCode:
+    """Tell of an error that no command expects: a defect, unless it is the system that takes no output."""
+    if is_refused_output(error):
+        send_nowhere()
+        _say(f"the output cannot be written: {error}", "free space where it goes to, or send it elsewhere")
+        return ExitCode.USAGE
+    path = _save_traceback()
+    _say(f"a bug in Edgesweep: {type(error).__name__}: {error}", f"report it with the traceback in {path}")
+    if debug:
+        traceback.print_exc()
+    return ExitCode.BUG
 
 
 def _say(sentence: str, remedy: str) -> None:
