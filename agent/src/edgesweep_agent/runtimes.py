@@ -217,7 +217,7 @@ class RuntimeBook:
             facts: dict[str, Any] = json.loads(out)
         except ValueError as error:
             tail = err.decode("utf-8", "replace").strip()[-300:]
-            raise ValueError(f"{python} is no working Python 3.8 or newer: {tail}") from error
+            raise ValueError(f"{python} is no working Python 3.8 or newer: {tail or 'it says nothing'}") from error
         return facts
 
     def _load_cache(self) -> dict[str, _Known]:

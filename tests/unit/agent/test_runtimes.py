@@ -165,7 +165,7 @@ async def test_a_cache_that_cannot_be_written_is_no_harm(
 async def test_what_is_no_python_is_broken_too(tmp_path: Path) -> None:
     runtimes = book(tmp_path, Interpreter("/bin/echo", "echo"), Interpreter("/nowhere/python", "gone"))
     found = await runtimes.all()
-    assert "no working Python" in found[0].fault
+    assert found[0].fault.endswith("is no working Python 3.8 or newer: it says nothing")
     assert "could not be started" in found[1].fault
 
 

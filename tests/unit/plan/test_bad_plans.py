@@ -329,9 +329,9 @@ def test_a_model_that_is_not_right(read: Read, models: str, message: str) -> Non
             "plan.yaml:3:30: session.scenario[1]: unknown scenario 'pased=1', did you mean 'paced'?",
         ),
         (
-            "session: {scenario: sustained=30}",
+            "session: {scenario: sustained=119}",
             (
-                "plan.yaml:3:21: session.scenario: a sustained trial lasts 60 s at least, not 30; "
+                "plan.yaml:3:21: session.scenario: a sustained trial lasts 120 s at least, not 119; "
                 "its minutes are compared"
             ),
         ),

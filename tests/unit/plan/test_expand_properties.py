@@ -53,7 +53,7 @@ SESSION_AXES = {
     "threads": some_of(1, 2, 4),
     "graph_optimization": some_of("all", "basic"),
     "io_mode": some_of("host"),
-    "scenario": some_of("closed", "paced=0.1", "sustained", "sustained=90"),
+    "scenario": some_of("closed", "paced=0.1", "sustained", "sustained=120"),
     "page_cache": some_of("warm", "cold"),
     "provider_cache": some_of("asis", "empty", "primed"),
     "pin_threads": st.sampled_from([[True], [False], [True, False]]),

@@ -48,6 +48,11 @@ def test_several_clean_trials_are_trusted():
     assert judge([CLEAN] * 3, planned=3) == (Verdict.TRUSTED, ())
 
 
+def test_a_cap_that_ends_with_its_last_whole_batch_is_no_shortage():
+    trial = replace(CLEAN, n=49, batch=2, stop_reason="max_inferences", protocol=Protocol(min_inferences=99))
+    assert judge([trial] * 3, planned=3) == (Verdict.TRUSTED, ())
+
+
 def test_a_single_trial_is_never_trusted():
     verdict, (reason,) = judge([CLEAN], planned=1)
     assert verdict is Verdict.DOUBTFUL
@@ -59,6 +64,17 @@ def test_a_single_trial_is_never_trusted():
     [
         (replace(CLEAN, n=4), Verdict.INVALID, "too few samples: 4"),
         (replace(CLEAN, n=99), Verdict.DOUBTFUL, "few samples: 99 of 100"),
+        (
+            replace(CLEAN, n=48, batch=2, stop_reason="max_inferences"),
+            Verdict.DOUBTFUL,
+            "few samples: 96 of 100 inferences (stopped by max_inferences); raise measure.max_inferences",
+        ),
+        (
+            replace(CLEAN, n=4, stop_reason="floors_met"),
+            Verdict.INVALID,
+            "too few samples: 4 (stopped by floors_met), 5 at least; raise measure.min_inferences",
+        ),
+        (counted(pressure_s=2.4), Verdict.DOUBTFUL, "crowded: some task waited for a CPU 100% of the time"),
         (
             counted(runqueue_wait_s=0.06, involuntary_switches=0),
             Verdict.DOUBTFUL,

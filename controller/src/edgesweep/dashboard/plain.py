@@ -61,7 +61,7 @@ class PlainProgress:
         counts = f"{units.plural(cells, 'cell')} on {units.plural(devices, 'device')}"
         self._write(f"run {event.run_id}: {event.name}, {counts}, {units.plural(event.variants, 'export')}")
         self._write("lines read: outcome  device/model/variant/runtime/provider/shape/session")
-        self._write("then the median ±median absolute deviation n=inferences verdict, or: stage cause: what happened")
+        self._write("then the median ±median absolute deviation n=samples verdict, or: stage cause: what happened")
 
     def _export(self, event: ExportFinished) -> None:
         head = f"export [{event.done}/{event.total}] {'failed' if event.cause else 'ok':<6}  {event.variant}"

@@ -14,9 +14,9 @@ from edgesweep.plan.fields import describe, refusal
 CLOSED, PACED, SUSTAINED = "closed", "paced", "sustained"
 KINDS = (CLOSED, PACED, SUSTAINED)
 
-#: Seconds of a sustained trial for which a plan names none, and the fewest: a ratio of minutes needs whole minutes.
+#: Seconds of a sustained trial for which a plan names none, and the fewest: the last minute is held against the first.
 SUSTAINED_S = 600.0
-LEAST_SUSTAINED_S = 60.0
+LEAST_SUSTAINED_S = 120.0
 #: The longest period and the longest sustained trial: a day.
 LONGEST_S = 86_400.0
 

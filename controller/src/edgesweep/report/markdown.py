@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +26,7 @@ from edgesweep.report.outcomes import (
     when,
 )
 from edgesweep.report.predictions import is_skipped_as_predicted, prediction_sentences, prediction_words
+from edgesweep.report.reasons import notes_of
 
 _MATRIX_COLUMNS = 8
 _CELLS_PER_MESSAGE = 5
@@ -125,12 +125,11 @@ def _results(doc: Doc) -> Iterator[str]:
         lines = [f"- {_code(cell['name'])}: {_text(', '.join(texts))}" for cell, texts in beside[:_NOTED_CELLS]]
         lines += [f"- and {units.plural(len(beside) - _NOTED_CELLS, 'cell')} more"] * (len(beside) > _NOTED_CELLS)
         yield "\n".join(lines)
-    reasons = Counter(reason for cell in measured for reason in cell.get("reasons") or [])
-    if reasons:
+    notes = {note.place: note for note in notes_of(measured).values()}
+    if notes:
         yield "Why a number is not trusted:"
-        yield "\n".join(
-            f"- {_text(reason)} ({units.plural(amount, 'cell')})" for reason, amount in reasons.most_common()
-        )
+        common = sorted(notes.values(), key=lambda note: -note.cells)
+        yield "\n".join(f"- {_text(note.text)} ({units.plural(note.cells, 'cell')})" for note in common)
 
 
 def _result(cell: Cell) -> tuple[str, ...]:

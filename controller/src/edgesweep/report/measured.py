@@ -120,7 +120,7 @@ def _latency(doc: Json) -> Iterable[tuple[str, str]]:
         return
     unit = units.time_unit([found["median"]])
     median = f"median {unit.show(found['median'])} {unit.symbol}"
-    spread = f" ±{units.spread(found['mad'] / unit.size, found['median'] / unit.size)}"
+    spread = f" ±{units.spread(found['mad'] / unit.size, found['median'] / unit.size)} (MAD)"
     interval = ""
     if found["ci95"]:
         low, high = (unit.show(value) for value in found["ci95"])
@@ -160,11 +160,14 @@ def _threads(doc: Json) -> str:
     for trial in doc["trials"]:
         threads, session = trial.get("threads"), trial.get("session")
         if threads:
-            where = ", ".join(map(str, [*threads["main_cpus"], *threads["pool_cpus"]]))
+            # Threads that are held to nothing say the same many times over; where each caller was is not kept.
+            places = dict.fromkeys(map(str, [*threads["main_cpus"], *threads["pool_cpus"]]))
+            where = f" (CPU {', '.join(places)})" if places and doc["concurrency"] == 1 else ""
             held = "each held to its core" if threads["pinned"] else "not pinned"
             note = f": {threads['note']}" if threads.get("note") else ""
             count = units.plural(session["intra_op_threads"], "thread") if session else "threads"
-            return f"{count}, {held}{note}" + (f" (CPU {where})" if where else "")
+            callers = f", {doc['concurrency']} callers at a time" if doc["concurrency"] > 1 else ""
+            return f"{count}{callers}, {held}{note}{where}"
     return ""
 
 

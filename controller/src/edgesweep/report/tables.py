@@ -187,10 +187,11 @@ def _beside(models: dict[str, list[Cell]]) -> Iterable[Text]:
 def _legend(measured: list[Cell], notes: dict[str, Note]) -> Iterable[Text]:
     unique = {note.place: note for note in notes.values()}.values()
     lines = [f"[{note.place}] {units.plural(note.cells, 'cell')}: {note.text}" for note in unique]
-    lines.append("± is the median absolute deviation, n the inferences, peak the steady memory over the loaded worker")
+    lines.append("± is the median absolute deviation, peak the steady memory over the loaded worker")
+    lines.append("n is the number of samples: each is one inference, or the mean of a batch of short ones")
     needs = {need["p99"] for cell in measured if (need := cell["latency_s"].get("need") or {}).get("p99")}
     if needs:
-        lines.append(f"n<{min(needs)}: a p99 needs {min(needs)} inferences")
+        lines.append(f"n<{min(needs)}: a p99 needs {min(needs)} samples")
     if any(cell.get("same_as") for cell in measured):
         lines.append("= shares the measurement of a cell with an equal artifact")
     for line in lines:

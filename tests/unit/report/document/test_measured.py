@@ -8,6 +8,7 @@ import pytest
 from edgesweep.report.document import build_document
 from edgesweep.report.measured import measured_document, measured_table
 from edgesweep.store.records import RunView
+from edgesweep_proto.evidence import ThreadFacts
 from rich.console import Console
 
 ASKED = {"models": [{"onnx": "/lab/mobile.onnx"}], "measure": {"preset": "quick"}}
@@ -42,7 +43,8 @@ def test_every_figure_stands_in_the_table_with_its_unit(view):
         "mobile opset 17, IR 10, 65 nodes, 4.00 KiB",
         "Raspberry Pi 5, Cortex-A76, aarch64",
         "x float32 4x3, sha256 565656565656",
-        "latency median 1.00 ms",
+        "latency median 1.00 ms ±",
+        " (MAD), 95 % interval ",
         "n=450 in 3 trials, timed in batches of 2",
         "p99 needs n=662",
         "throughput 1,000 inferences/s, 4,000 items/s",
@@ -58,6 +60,19 @@ def test_every_figure_stands_in_the_table_with_its_unit(view):
         "doubtful throttled: soft_limit; cool the device",
     ):
         assert words in text
+
+
+def test_callers_and_threads_that_are_held_to_nothing_are_told_once(view):
+    record = view.cells[0]
+    loose = ThreadFacts((), (0, 1), ("0-1",) * 63, pinned=False, note="64 threads share the 2 cores of the cluster")
+    trials = tuple(replace(trial, result=replace(trial.result, threads=loose)) for trial in record.trials)
+    view = replace(view, cells=(replace(record, trials=trials), *view.cells[1:]))
+    text = " ".join(printed(alone(view, 0)).split())
+    assert "not pinned: 64 threads share the 2 cores of the cluster (CPU 0, 1, 0-1) placement" in text
+    crowd = replace(record.cell, session=replace(record.cell.session, concurrency=4))
+    view = replace(view, cells=(replace(record, cell=crowd), *view.cells[1:]))
+    text = " ".join(printed(alone(view, 0)).split())
+    assert "threads, 4 callers at a time, each held to its core placement" in text
 
 
 def test_what_failed_is_told_with_stage_cause_and_remedy(view):

@@ -72,6 +72,14 @@ def test_markdown_tells_the_whole_run(markdown, doc):
     assert "| pi5 | Raspberry Pi 5 | Cortex-A76, 4 CPUs | 8.00 GiB |" in markdown
 
 
+def test_markdown_tells_reasons_that_differ_in_a_figure_once(doc):
+    cells = [cell for cell in doc["cells"] if cell["latency_s"]]
+    for cell, share in zip(cells, ("19.2", "57.3"), strict=False):
+        cell["reasons"] = [f"noisy: the worker waited for a CPU {share}% of the time"]
+    said = [line for line in render_markdown(doc).splitlines() if line.startswith("- noisy: the worker waited")]
+    assert said == ["- noisy: the worker waited for a CPU 19.2 to 57.3% of the time (2 cells)"]
+
+
 def test_markdown_groups_failures_by_cause_with_the_remedy(markdown, doc):
     findings = markdown.split("## What did not pass")[1].split("## Devices")[0]
     titles = re.findall(r"^### (.*) \(1 cell\)$", findings, flags=re.MULTILINE)

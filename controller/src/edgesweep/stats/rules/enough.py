@@ -16,6 +16,8 @@ SLOW_FLOOR = 10
 WIDE = 4.0
 
 _CAPS = {"max_duration": "max_duration_s", "max_inferences": "max_inferences"}
+#: What to raise where a trial ended with too little: the cap that ended it, or the floor that it met.
+_MORE = _CAPS | {"floors_met": "min_inferences", "interval_met": "min_inferences"}
 
 
 def from_counts(trials: Sequence[TrialFacts], planned: int) -> Iterable[Finding]:
@@ -27,15 +29,15 @@ def from_counts(trials: Sequence[TrialFacts], planned: int) -> Iterable[Finding]
     if fewest.n < MIN_MEANINGFUL:
         yield Finding(
             Verdict.INVALID,
-            f"too few samples: {fewest.n}{_stopped(fewest)}, {MIN_MEANINGFUL} at least; raise measure.max_duration_s",
+            f"too few samples: {fewest.n}{_stopped(fewest)}, {MIN_MEANINGFUL} at least; {_more(fewest)}",
         )
     else:
-        short = [trial for trial in trials if trial.n * trial.batch < _needed(trial)]
+        # A cap ends with the last whole batch under it.
+        short = [trial for trial in trials if (trial.n + 1) * trial.batch <= _needed(trial)]
         if short:
             worst = min(short, key=lambda trial: trial.n * trial.batch)
             yield doubt(
-                f"few samples: {worst.n * worst.batch} of {_needed(worst)} inferences{_stopped(worst)}; "
-                "raise measure.max_duration_s"
+                f"few samples: {worst.n * worst.batch} of {_needed(worst)} inferences{_stopped(worst)}; {_more(worst)}"
             )
     if len(trials) < planned:
         yield doubt(f"trials missing: {len(trials)} of {planned} completed; resume or repeat the run")
@@ -69,3 +71,7 @@ def _needed(trial: TrialFacts) -> int:
 
 def _stopped(trial: TrialFacts) -> str:
     return f" (stopped by {trial.stop_reason})" if trial.stop_reason else ""
+
+
+def _more(trial: TrialFacts) -> str:
+    return f"raise measure.{_MORE.get(trial.stop_reason, 'max_duration_s')}"

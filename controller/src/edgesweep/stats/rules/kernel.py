@@ -45,8 +45,12 @@ def steal_share(accounting: Accounting | None) -> float | None:
 
 
 def pressure_share(accounting: Accounting | None) -> float | None:
-    """The share (0 to 1) of the wall time in which some task of the machine waited for a CPU; None when not known."""
-    return _per_wall(accounting, lambda account: account.pressure_s)
+    """The share (0 to 1) of the wall time in which some task of the machine waited for a CPU; None when not known.
+
+    The kernel brings its count up to date now and then, so that a short trial may be told some time from before it.
+    """
+    share = _per_wall(accounting, lambda account: account.pressure_s)
+    return None if share is None else min(1.0, share)
 
 
 def is_crowded(trial: TrialFacts) -> bool:
