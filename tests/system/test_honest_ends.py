@@ -16,12 +16,12 @@ MIB = 1024 * 1024
 FLOAT = TensorProto.FLOAT
 
 
-def save(path: Path, nodes: list[Any], size: list[Any], initializers: tuple[Any, ...] = (), kind: int = FLOAT) -> None:
+def save(path: Path, nodes: list[Any], size: list[Any], initializers: tuple[Any, ...] = ()) -> None:
     graph = helper.make_graph(
         nodes,
         "g",
         [helper.make_tensor_value_info("x", FLOAT, size)],
-        [helper.make_tensor_value_info("y", kind, size if kind == FLOAT else [])],
+        [helper.make_tensor_value_info("y", FLOAT, size)],
         list(initializers),
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -53,33 +53,6 @@ def steady(path: Path) -> None:
 def no_numbers(path: Path) -> None:
     far = numpy_helper.from_array(np.array([1e6], dtype=np.float32), "far")
     save(path, [helper.make_node("Sub", ["x", "far"], ["d"]), helper.make_node("Sqrt", ["d"], ["y"])], [4, 4], (far,))
-
-
-def endless_growth(path: Path) -> None:
-    """A Loop without an end that appends its input to what it carries."""
-    flag = helper.make_tensor_value_info("go", TensorProto.BOOL, [])
-    body = helper.make_graph(
-        [
-            helper.make_node("Identity", ["go"], ["on"]),
-            helper.make_node("Concat", ["grown", "x"], ["more"], axis=0),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("round", TensorProto.INT64, []),
-            flag,
-            helper.make_tensor_value_info("grown", FLOAT, [None]),
-        ],
-        [
-            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("more", FLOAT, [None]),
-        ],
-    )
-    nodes = [
-        helper.make_node("Loop", ["", "always", "x"], ["all"], body=body),
-        helper.make_node("Size", ["all"], ["y"]),
-    ]
-    always = helper.make_tensor("always", TensorProto.BOOL, [], [1])
-    save(path, nodes, [4 * MIB], (always,), TensorProto.INT64)
 
 
 def too_large(path: Path) -> None:

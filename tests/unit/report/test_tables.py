@@ -133,7 +133,7 @@ def test_list_of_runs():
 def test_device_with_and_without_runtimes(sample_doc):
     device = sample_doc["devices"][1]
     text = _print(device_table(device))
-    for part in ("Raspberry Pi 5", "Cortex-A76, 4 CPUs", "8.00 GiB", "52 °C hottest", "1.23.2", "2.10 µs"):
+    for part in ("Raspberry Pi 5", "Cortex-A76, 4 CPUs", "8.00 GiB", "now", "52 °C hottest", "1.23.2", "2.10 µs"):
         assert part in text
     assert "no runtime: install onnxruntime" in _print(device_table({**device, "runtimes": []}))
     broken = {**device["runtimes"][0], "fault": "import failed"}

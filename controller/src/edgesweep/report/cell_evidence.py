@@ -61,6 +61,7 @@ def trace(traces: Sequence[DeviceTrace]) -> Json | None:
         "temperature_start_c": _by_name([part.temperature_start_c for part in traces], min),
         "temperature_max_c": _by_name([part.temperature_max_c for part in traces], max),
         "changes": sorted({change for part in traces for change in part.changes}),
+        "sampler_cpus": sorted({part.sampler_cpu for part in traces if part.sampler_cpu is not None}),
         "watching_share": max(watching, default=None),
     }
 

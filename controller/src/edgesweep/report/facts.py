@@ -92,7 +92,7 @@ def device_facts(device: Doc) -> list[tuple[str, str]]:
         ("labels", labels),
         ("host", "shared with the controller: numbers are tagged shared_host" if device.get("colocated") else ""),
         ("emulated", "yes: its timing says nothing about the real board" if facts.get("emulated") else ""),
-        ("at the start", sensors(device.get("reading"))),
+        ("now", sensors(device.get("reading"))),
     ]
     return [(name, str(value)) for name, value in pairs if value]
 

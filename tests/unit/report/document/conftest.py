@@ -104,7 +104,7 @@ def trial(of: Cell, round_no: int, *, median_ns: int = 1_000_000, peak: int = 20
         before=Reading(1795600001.0, {"cpu": 50.0 + round_no}), after=Reading(1795600003.0, {"cpu": 60.0 + round_no}, throttle=("soft_limit",)),
         tags=("partial",), harness_floor_s=1.3e-6, threads=ThreadFacts((0, 1), (0,), ("1",), pinned=True),
         gates=(Gate("idle", passed=True, waited_s=0.0, value=0.01, limit=0.1), Gate("thermal", passed=round_no < 2, waited_s=10.0, value=70.0 + round_no, limit=71.5, note="cpu")),
-        trace=DeviceTrace(10, 0.2, 2.0, {"policy0": 2.4e9}, {"policy0": 2.2e9 + round_no}, {"policy0": 2.3e9}, {"cpu": 50.0}, {"cpu": 60.0 + round_no}, sampler_cpu_s=0.01, agent_cpu_s=0.01),
+        trace=DeviceTrace(10, 0.2, 2.0, {"policy0": 2.4e9}, {"policy0": 2.2e9 + round_no}, {"policy0": 2.3e9}, {"cpu": 50.0}, {"cpu": 60.0 + round_no}, sampler_cpu_s=0.01, agent_cpu_s=0.01, sampler_cpu=3),
         energy=Energy("pmic", ("VDD",), 30.0, 60.0, 0.2, 2.0, 0.02), arena=ArenaMemory(2000, 1900, 2048, 4096, "profile"),
     )  # fmt: skip
     modes = (Mode(0.001, 0.7), Mode(0.002, 0.3))

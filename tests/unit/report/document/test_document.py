@@ -110,7 +110,7 @@ def test_what_went_on_around_the_measurement_is_there(doc):
         {"policy0": 2.2e9},
         {"cpu": 62.0},
     )
-    assert trace["watching_share"] == pytest.approx(0.01)
+    assert (trace["sampler_cpus"], trace["watching_share"]) == ([3], pytest.approx(0.01))
     accounting = environment["accounting"]
     assert (accounting["foreign_cores"], accounting["steal_share"]) == (pytest.approx(0.02), pytest.approx(0.01))
     assert accounting["swapped_in_pages"] == 6
