@@ -1,6 +1,11 @@
 from __future__ import annotations
 
-from edgesweep.report.reasons import notes_of, short_reason
+import pytest
+from edgesweep.report.reasons import notes_of, short_reason, untold
+from edgesweep.stats.facts import TrialFacts
+from edgesweep.stats.rules import device
+from edgesweep.stats.verdict import judge
+from edgesweep_proto.trial import Accounting
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,3 +41,24 @@ def test_every_reason_is_told_and_counted(texts):
 def test_a_reason_without_a_name_is_cut():
     assert short_reason("throttled: under-voltage") == "throttled"
     assert len(short_reason("word " * 30)) == 40
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        *device._TAGS,
+        "all_nan:y",
+        "busy_host",
+        "hot_start",
+        "no_steady_state",
+        "not_pinned",
+        "threads_started:3",
+        "throttled:under_voltage",
+    ],
+)
+def test_a_tag_that_a_reason_tells_is_not_told_again(tag):
+    trial = TrialFacts(n=200, accounting=Accounting(2.0, 2.0, 0.0, 0, 0), tags=(tag,))
+    _, reasons = judge([trial] * 3, planned=3)
+    assert reasons
+    assert untold([tag, "partial"], [short_reason(reason) for reason in reasons]) == ["partial"]
+    assert untold([tag], []) == [tag]

@@ -41,7 +41,7 @@ from edgesweep.report.outcomes import (
     when,
 )
 from edgesweep.report.predictions import is_skipped_as_predicted, prediction_sentences, prediction_words
-from edgesweep.report.reasons import notes_of, short_reason
+from edgesweep.report.reasons import notes_of, short_reason, untold
 
 MATRIX_COLUMNS = 12
 """Columns that fit a desk and a sheet in landscape; a wider matrix is cut between opsets."""
@@ -257,10 +257,9 @@ def _rows(cells: list[Cell], row_ids: dict[str, str], anchors: dict[str, str]) -
         latency = cell.get("latency_s")
         figures = _figures(cell, latency, time, cold, size) if latency else ()
         reasons = [short_reason(str(reason)) for reason in cell.get("reasons") or []]
-        said = {reason.replace(" ", "_") for reason in reasons}
-        # These two tags are told in words.
-        said |= {"warmup_left_out", "memory_varies"}
-        notes = [*reasons, *beside_the_median(cell), *(tag for tag in cell.get("tags") or [] if tag not in said)]
+        # These two tags are told beside the median.
+        tags = [tag for tag in cell.get("tags") or [] if tag not in {"warmup_left_out", "memory_varies"}]
+        notes = [*reasons, *beside_the_median(cell), *untold(tags, reasons)]
         if cell.get("same_as"):
             notes.append(f"same artifact as {cell['same_as']}, measured once")
         if not latency and cell.get("message"):

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from edgesweep.report.outcomes import Cell
 
 _FIGURE = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
 _SHORT_CHARS = 40
+#: What the reason is called that tells a tag in words, where it has another name than the tag.
+_TOLD_AS = {
+    "emulated": "emulated processor",
+    "io_mode_not_honoured": "another I/O mode",
+    "page_cache_not_honoured": "page cache not as asked",
+    "provider_cache_not_honoured": "provider cache not primed",
+    "threads_started": "other threads than asked",
+}
 
 
 @dataclass(slots=True)
@@ -59,3 +67,10 @@ def short_reason(reason: str) -> str:
     """The name that a reason begins with: `noisy` of `noisy: the worker waited …`."""
     name = reason.split(":", 1)[0] if ":" in reason else reason
     return name if len(name) <= _SHORT_CHARS else f"{name[: _SHORT_CHARS - 1]}…"
+
+
+def untold(tags: Iterable[str], names: Collection[str]) -> list[str]:
+    """The tags that none of a cell's reasons, by their names, tells in words already."""
+    told = {name.lower().replace(" ", "_") for name in names}
+    kinds = ((tag, tag.partition(":")[0]) for tag in tags)
+    return [tag for tag, kind in kinds if kind not in told and _TOLD_AS.get(kind) not in names]
