@@ -37,7 +37,8 @@ def test_the_needs_are_the_binomial_bound(name, need):
     """At most one sample beyond the percentile has a probability of 1 % or less, and one sample fewer is too few."""
 
     def miss(n):
-        tail = 1 - int(name[1:]) / 100
+        percentile = int(name[1:])
+        tail = min(percentile, 100 - percentile) / 100
         return (1 - tail) ** n + n * tail * (1 - tail) ** (n - 1)
 
     assert miss(need) <= 0.01 < miss(need - 1)

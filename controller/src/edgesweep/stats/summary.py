@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Samples that a percentile needs before it is printed: the smallest n for which at most one sample beyond the
-#: percentile has a probability of 1 % or less (MLPerf LoadGen, early_stopping.cc, at 99 % confidence).
-NEED = {"p90": 64, "p95": 130, "p99": 662}
+#: percentile has a probability of 1 % or less (MLPerf LoadGen, early_stopping.cc, at 99 % confidence). p10 is p90 from below.
+NEED = {"p10": 64, "p90": 64, "p95": 130, "p99": 662}
 
 #: Blocks, or processes, below which no order statistics bound a median with 95 % confidence: 2 * 0.5**5 > 5 %.
 MIN_FOR_ORDER_STATISTICS = 6
@@ -28,7 +28,7 @@ class LatencySummary:
     """Figures of the measured samples in seconds; a percentile is None when `need` samples were not there."""
 
     median: float
-    p10: float
+    p10: float | None
     p90: float | None
     p95: float | None
     p99: float | None
@@ -66,7 +66,7 @@ def summarise(samples_ns: NDArray[np.int64] | Sequence[int], batch: int = 1) -> 
     tails = {name: float(np.percentile(seconds, int(name[1:]))) if n >= need else None for name, need in NEED.items()}
     return LatencySummary(
         median=median,
-        p10=float(np.percentile(seconds, 10)),
+        p10=tails["p10"],
         p90=tails["p90"],
         p95=tails["p95"],
         p99=tails["p99"],
@@ -83,7 +83,7 @@ def combine(processes: Sequence[LatencySummary]) -> LatencySummary | None:
     """The figures of a cell over its processes; None when there is none.
 
     Samples of one process are no independent evidence of another's, so the median is the median of the
-    processes' medians, and so are p10, `mad` and, where every process has them, the upper percentiles. `mean` is
+    processes' medians, and so are `mad` and, where every process has them, the percentiles. `mean` is
     the mean over all samples, `min` the smallest, `n` the sum. `ci95` comes from the processes' medians alone: order
     statistics from six processes on, else Student's t on their logarithms. One process keeps its own interval.
     """
@@ -94,7 +94,7 @@ def combine(processes: Sequence[LatencySummary]) -> LatencySummary | None:
     tails = {name: _median_or_none([getattr(process, name) for process in processes]) for name in NEED}
     return LatencySummary(
         median=float(np.median(medians)),
-        p10=float(np.median([process.p10 for process in processes])),
+        p10=tails["p10"],
         p90=tails["p90"],
         p95=tails["p95"],
         p99=tails["p99"],
