@@ -160,7 +160,6 @@ def test_the_evidence_around_a_trial_is_there_and_honest(swept) -> None:
     for key, cell in cells_of(swept, "arm").items():
         (trial,) = cell["trials"]
         assert [gate["name"] for gate in cell["environment"]["gates"]] == ["idle", "thermal"], key
-        assert cell["environment"]["trace"]["readings"] >= 1
         assert cell["placement"]["shares"][0]["provider"] == "CPUExecutionProvider"
         assert trial["threads"]["pinned"], trial["threads"]["note"]
         assert cell["cold_start_s"]["page_cache"] in {"warm", "mixed", "cold"}
@@ -169,6 +168,9 @@ def test_the_evidence_around_a_trial_is_there_and_honest(swept) -> None:
         assert "with the emulator's translated code" in cell["memory_bytes"]["methods"]["session_peak"]
         # The emulator takes the call that sets a limit and does nothing, which is read back.
         assert "no_memory_limit" in cell["tags"]
+    # A sampler that is too slow to start on a crowded host is done without.
+    traces = [cell["environment"]["trace"] for cell in cells_of(swept, "arm").values()]
+    assert any(trace and trace["readings"] >= 1 for trace in traces)
     for cell in cells_of(swept, "x86").values():
         assert "emulator" not in cell["memory_bytes"]["methods"]["session_peak"]
         assert "no_memory_limit" not in cell["tags"]
@@ -194,6 +196,13 @@ def measuring_worker(agent) -> psutil.Process | None:
     return None
 
 
+def gone(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_a_killed_agent_comes_back_on_a_described_board_and_finishes_the_run(shared_lab, agents, swept) -> None:
     """Its worker goes with it, its journal is taken up, and what it then reads is a Raspberry Pi 4."""
     arm = agents["arm"]
@@ -207,7 +216,7 @@ def test_a_killed_agent_comes_back_on_a_described_board_and_finishes_the_run(sha
     worker = wait_for(lambda: measuring_worker(arm))
     arm.process.send_signal(signal.SIGKILL)
     arm.process.wait()
-    wait_for(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+    wait_for(lambda: gone(worker))
     tree = board("raspberry-pi-4", shared_lab.root / "pi4")
     arm.command += ["--sysroot", str(tree)]
     arm.start()
@@ -216,7 +225,7 @@ def test_a_killed_agent_comes_back_on_a_described_board_and_finishes_the_run(sha
     (cell,) = json.loads(out)["cells"]
     assert cell["outcome"] == "pass"
     assert cell["environment"]["before"]["temperatures_c"] == {"cpu-thermal": 48.199}
-    assert cell["environment"]["trace"]["frequency_start_hz"] == {"policy0": 1.5e9}
+    assert cell["environment"]["before"]["frequencies_hz"] == {"policy0": 1.5e9}
 
     shown = json.loads(shared_lab.cli("device", "show", "arm", "-o", "json").stdout)
     assert shown["facts"]["board"] == "Raspberry Pi 4 Model B Rev 1.4"
