@@ -135,12 +135,14 @@ class Lab:
             agent.stop()
             agent.process.stdout.close()
 
-    def add_agent(self, name: str, *options: str, state: Path | None = None) -> Agent:
+    def add_agent(
+        self, name: str, *options: str, state: Path | None = None, python: str = sys.executable, **env: str
+    ) -> Agent:
         folder = self.cli("pki", "issue", name).stdout.strip()
-        command = [sys.executable, "-m", "edgesweep_agent", "serve", "--listen", "127.0.0.1:0"]
+        command = [python, "-m", "edgesweep_agent", "serve", "--listen", "127.0.0.1:0"]
         command += ["--state-dir", str(state or self.root / f"state-{name}"), "--tls-dir", folder, "--name", name]
         command += options
-        agent = Agent(name, command, self.env).start()
+        agent = Agent(name, command, self.env | env).start()
         self.agents.append(agent)
         added = self.cli("device", "add", name, agent.address)
         assert added.returncode == 0, added.stderr
@@ -157,15 +159,25 @@ class Lab:
         return json.loads(done.stdout)
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    lab = Lab(tmp_path)
+def lab_in(folder: Path) -> Iterator[Lab]:
+    lab = Lab(folder)
     made = lab.cli("pki", "init")
     assert made.returncode == 0, made.stderr
     lab.write("tiny_model.py", TINY_MODEL)
     lab.write("tiny.yaml", TINY_PLAN)
     yield lab
     lab.close()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    yield from lab_in(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One lab for all tests of a file, where the agents are slow to start."""
+    yield from lab_in(tmp_path_factory.mktemp("lab"))
 
 
 @pytest.fixture

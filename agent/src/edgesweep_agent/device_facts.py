@@ -9,6 +9,7 @@ from edgesweep_proto import PROTOCOL_VERSION
 from edgesweep_proto.device import Device
 
 from edgesweep_agent import __version__
+from edgesweep_agent.arm_cores import core_names
 from edgesweep_agent.clock import boot_id, boottime
 from edgesweep_agent.clocks import Clocks
 from edgesweep_agent.cpu_clusters import find_clusters
@@ -20,7 +21,7 @@ from edgesweep_agent.probes.sysfs import read_text
 _ARM_LINE, _X86_LINE = "CPU implementer", "vendor_id"
 
 #: Lines of /proc/cpuinfo that name the processor, best first.
-_NAME_LINES = ("model name", "Model", "Hardware", "cpu model", "uarch")
+_NAME_LINES = ("model name", "Hardware", "cpu model", "uarch")
 
 #: Systems on a chip whose accelerator, as onnxruntime uses it, has no memory of its own (device tree `compatible`).
 _UNIFIED = ("nvidia,tegra", "qcom,")
@@ -57,7 +58,8 @@ def describe_device(name: str, state_dir: Path, sysroot: Path = Path("/")) -> De
         libc=" ".join(platform.libc_ver()).strip(),
         uptime_s=boottime(),
         probes=answering(sysroot),
-        emulated=emulated(uname.machine, sysroot),
+        # The agent's own process lies below the real root, whatever stands in for the board's sensors.
+        emulated=emulated(uname.machine, Path("/")) or emulated(uname.machine, sysroot),
         hostname=uname.nodename,
         clusters=find_clusters(sysroot),
         unified_memory=unified_memory(sysroot),
@@ -83,14 +85,13 @@ def unified_memory(sysroot: Path) -> bool:
 
 
 def cpu_model(sysroot: Path) -> str:
-    """The processor's name, or on ARM, where the kernel gives none, its implementer and part numbers."""
-    lines = _cpuinfo(sysroot)
-    for name in _NAME_LINES:
-        if value := lines.get(name):
-            return value
-    if "CPU part" in lines:
-        return f"implementer {lines.get(_ARM_LINE, '?')} part {lines['CPU part']}"
-    return ""
+    """The processor's name; on ARM, where the kernel gives none, the kinds of its cores by their part numbers."""
+    text = read_text(sysroot / "proc/cpuinfo") or ""
+    # First, for what an ARM kernel puts beside them is a family (`ARMv7 Processor`) or the board's name (`Model`).
+    if cores := core_names(text):
+        return cores
+    lines = _first_lines(text)
+    return next((value for name in _NAME_LINES if (value := lines.get(name))), "")
 
 
 def emulated(machine: str, sysroot: Path) -> bool:
@@ -104,15 +105,16 @@ def emulated(machine: str, sysroot: Path) -> bool:
             if line.split()[-1].startswith("qemu-"):
                 return True
             break
-    lines = _cpuinfo(sysroot)
+    lines = _first_lines(read_text(sysroot / "proc/cpuinfo") or "")
     arm = machine.startswith(("aarch64", "arm"))
     x86 = machine in ("x86_64", "i686")
     return (arm and _X86_LINE in lines) or (x86 and _ARM_LINE in lines)
 
 
-def _cpuinfo(sysroot: Path) -> dict[str, str]:
+def _first_lines(cpuinfo: str) -> dict[str, str]:
+    """Each line's value by its name, of the first processor that has it."""
     lines: dict[str, str] = {}
-    for line in (read_text(sysroot / "proc/cpuinfo") or "").splitlines():
+    for line in cpuinfo.splitlines():
         name, separator, value = line.partition(":")
         if separator:
             lines.setdefault(name.strip(), value.strip())

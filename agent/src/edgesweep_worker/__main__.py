@@ -58,7 +58,7 @@ def _do(text: str, pipe: EventPipe) -> None:
         words = f"{type(error).__name__}: {error}"
         pipe.end_trial("failed", cause="worker_protocol", message="the job cannot be read", evidence=words)
         return
-    process.yield_memory(memory_limit)
+    limited = process.yield_memory(memory_limit)
     if kind == "probe":
         from edgesweep_worker.probe import probe_runtime
 
@@ -66,6 +66,8 @@ def _do(text: str, pipe: EventPipe) -> None:
     elif trial is not None:
         from edgesweep_worker.trial import run_trial
 
+        if not limited:
+            pipe.tag("no_memory_limit")
         run_trial(trial, pipe)
     else:
         pipe.end_trial("failed", cause="worker_protocol", message=f"the worker does not know jobs of kind {kind}")

@@ -32,6 +32,15 @@ def reset_high_water(root: str = "/") -> bool:
     return True
 
 
+def emulated(root: str = "/") -> bool:
+    """Whether the process that the kernel counts is a user-mode emulator, whose own memory is in every figure."""
+    try:
+        with open(os.path.join(root, "proc/self/status")) as file:
+            return file.readline().split()[1].startswith("qemu-")
+    except (OSError, IndexError, UnicodeDecodeError):
+        return False
+
+
 def status_bytes(field: str, root: str = "/") -> int | None:
     """A size of `/proc/self/status` in bytes, such as VmRSS or VmHWM."""
     return _sizes(os.path.join(root, "proc/self/status")).get(field)

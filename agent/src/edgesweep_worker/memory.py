@@ -40,6 +40,7 @@ class MemoryMeter:
         self._base = kernel_memory.status_bytes("VmRSS", root)
         self._base_shares = kernel_memory.shares(root)
         self._group = kernel_memory.own_group(root)
+        self._emulated = kernel_memory.emulated(root)
         self._base_available = kernel_memory.available_bytes(root) if unified else None
         self._least_available = self._base_available
 
@@ -111,6 +112,8 @@ class MemoryMeter:
         now = kernel_memory.shares(self._root)
         if self._fixed:
             method += ", mmap threshold fixed"
+        if self._emulated:
+            method += ", with the emulator's translated code"
         found = _json(phase, size, method + ", over the loaded worker")
         if now is not None and self._base_shares is not None:
             found["pss_bytes"] = max(0, now.pss - self._base_shares.pss)

@@ -7,7 +7,7 @@ import platform
 import tempfile
 from typing import Any, Callable
 
-from edgesweep_worker import call_probe, limits, null_model
+from edgesweep_worker import call_probe, limits, null_model, wheel_tag
 from edgesweep_worker.failure import EVIDENCE_LIMIT
 from edgesweep_worker.forked import NoAnswer, ask_child
 
@@ -41,6 +41,7 @@ def probe_runtime(scratch_dir: str) -> dict[str, Any]:
         "domains": [],
         "call": "",
         "call_costs_s": {},
+        "wheel_tag": wheel_tag.newest(),
     }
     try:
         import numpy as np

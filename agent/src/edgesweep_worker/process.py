@@ -35,7 +35,7 @@ def die_when_told() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def yield_memory(limit_bytes: int | None) -> None:
+def yield_memory(limit_bytes: int | None) -> bool:
     """Be the one that the kernel kills when memory runs out, and be refused what lies beyond `limit_bytes`.
 
     A model that allocates without end must cost its own trial, not the agent or a neighbour on the board. The limit
@@ -43,6 +43,9 @@ def yield_memory(limit_bytes: int | None) -> None:
 
     Args:
         limit_bytes: the most that this process may take; None leaves it to the kernel.
+
+    Returns:
+        False when a limit was asked for and is not in force: an emulator may take the call and do nothing.
     """
     try:
         with open("/proc/self/oom_score_adj", "w") as file:
@@ -53,6 +56,8 @@ def yield_memory(limit_bytes: int | None) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         soft = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        return resource.getrlimit(resource.RLIMIT_DATA)[0] == soft
+    return True
 
 
 def send_stdout_to_stderr() -> None:

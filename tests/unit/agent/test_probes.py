@@ -80,7 +80,7 @@ def test_this_machine_answers() -> None:
 def test_board_and_processor_are_named(tmp_path: Path) -> None:
     root = tree(tmp_path, FAKE_PI)
     assert board(root) == "Raspberry Pi 4 Model B Rev 1.4"
-    assert cpu_model(root) == "implementer 0x41 part 0xd08"
+    assert cpu_model(root) == "Arm Cortex-A72"
     pc = tree(tmp_path / "pc", {
         "sys/class/dmi/id/sys_vendor": "Lab\n", "sys/class/dmi/id/product_name": "Box 3\n",
         "proc/cpuinfo": "vendor_id: GenuineIntel\nmodel name\t: Fast CPU\n",

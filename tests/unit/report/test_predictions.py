@@ -141,9 +141,11 @@ def test_a_device_shows_its_runtimes_limits(foreseen):
     device = copy.deepcopy(foreseen["devices"][0])
     for runtime in device["runtimes"]:
         runtime |= {"max_opset": 19, "max_ir_version": 9, "types": ["float32", "int8"], "domains": ["ai.onnx"]}
+        runtime["wheel_tag"] = "cp311-cp311-manylinux_2_36_aarch64"
     text = flat(printed(device_table(device)))
     assert " 19 9" in text
     assert "takes the types float32, int8" in text
     assert "knows the operators of ai.onnx" in text
+    assert "takes wheels up to cp311-cp311-manylinux_2_36_aarch64" in text
     foreseen["devices"] = [device]
     assert "takes opsets up to 19; IR versions up to 9" in render_html(foreseen)

@@ -121,6 +121,11 @@ def test_a_single_trial_is_never_trusted():
             "watched too closely: sampler and agent used 4.0%",
         ),
         (
+            replace(traced(sampler_cpu_s=0.05, agent_cpu_s=0.03), tags=("emulated",)),
+            Verdict.INVALID,
+            "emulated processor",
+        ),
+        (
             replace(CLEAN, tags=("not_pinned",), threads=ThreadFacts((0,), note="2 threads share the 1 cores")),
             Verdict.DOUBTFUL,
             "not pinned: 2 threads share the 1 cores; ask for fewer threads",

@@ -55,6 +55,14 @@ def test_a_group_of_its_own_tells_its_peak_over_the_loaded_worker(fake):
     meter.release_threshold()
 
 
+def test_figures_of_an_emulator_say_so(fake):
+    assert "emulator" not in memory.MemoryMeter(root=fake.root).peak("session_peak")["method"]
+    fake.write("proc/self/status", "Name:\tqemu-aarch64-st\nVmHWM:\t 2048 kB\nVmRSS:\t 1024 kB\n")
+    phase = memory.MemoryMeter(root=fake.root).peak("session_peak")
+    assert phase["size_bytes"] == MIB
+    assert phase["method"].endswith("with the emulator's translated code, over the loaded worker")
+
+
 def test_a_group_with_another_process_is_not_ours(fake):
     fake.members(os.getpid(), os.getppid())
     assert kernel_memory.own_group(fake.root) is None

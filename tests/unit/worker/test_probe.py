@@ -7,6 +7,7 @@ import platform
 import signal
 
 import pytest
+from packaging.tags import sys_tags
 
 np = pytest.importorskip("numpy")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -34,10 +35,12 @@ def test_the_probe_of_this_runtime(workshop, tmp_path):
         "domains",
         "call",
         "call_costs_s",
+        "wheel_tag",
     }
     assert runtime["version"] == onnxruntime.__version__
     assert runtime["python_version"] == platform.python_version()
     assert runtime["numpy_version"] == np.__version__
+    assert runtime["wheel_tag"] == next(str(tag) for tag in sys_tags() if "linux_2" in tag.platform)
     assert runtime["listed_providers"] == onnxruntime.get_available_providers()
     assert runtime["fault"] == ""
     assert 0 < runtime["harness_floor_s"] < 1

@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
+from edgesweep_worker import process
+
 #: A trial that would go on for longer than any test may take.
 ENDLESS = {"min_inferences": 10**9, "max_inferences": 10**9, "min_duration_s": 1000.0, "max_duration_s": 1000.0}
 
@@ -25,6 +27,20 @@ def test_a_killed_worker_keeps_the_facts_sent_so_far(workshop, bench):
     assert {"session", "memory", "cold_start", "numerics"} <= set(ended.facts)
     assert "samples" not in ended.facts
     assert not bench.samples.exists()
+
+
+def test_a_limit_on_memory_is_read_back():
+    script = (
+        "import resource, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from edgesweep_worker.process import yield_memory\n"
+        "told = yield_memory(1 << 28), resource.getrlimit(resource.RLIMIT_DATA)[0], yield_memory(None)\n"
+        # An emulator takes the call and does nothing: the ARM system test shows that with a real one.
+        "resource.setrlimit = lambda kind, limits: None\n"
+        "print(*told, yield_memory(1 << 29))\n"
+    )
+    folder = str(process.__file__).rsplit("/", 2)[0]
+    done = subprocess.run([sys.executable, "-I", "-c", script, folder], check=True, stdout=subprocess.PIPE)
+    assert done.stdout.decode().split() == ["True", str(1 << 28), "True", "False"]
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])

@@ -384,8 +384,10 @@ def device_table(record: Doc) -> RenderableType:
 
 
 def _takes(runtime: Doc) -> Iterable[str]:
-    """What a model for the runtime may hold, as far as its agent found out."""
+    """What a model for the runtime may hold, and which wheels go beside it, as far as its agent found out."""
     if runtime.get("types"):
         yield f"{runtime['id']} takes the types {', '.join(runtime['types'])}"
     if runtime.get("domains"):
         yield f"{runtime['id']} knows the operators of {', '.join(runtime['domains'])}"
+    if runtime.get("wheel_tag"):
+        yield f"{runtime['id']} takes wheels up to {runtime['wheel_tag']}"
