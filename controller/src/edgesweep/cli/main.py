@@ -22,6 +22,7 @@ from edgesweep.cli.plan import plan
 from edgesweep.cli.quickstart import quickstart
 from edgesweep.cli.report import report, runs
 from edgesweep.cli.run import run
+from edgesweep.cli.runtime import runtime
 from edgesweep.cli.stdout import is_refused_output, send_nowhere
 from edgesweep.errors import EdgesweepError, ExitCode
 from edgesweep.home import find_home
@@ -77,7 +78,7 @@ def cli(ctx: click.Context, *, debug: bool, verbose: int, quiet: bool, color: st
     ctx.obj.set_up_logging()
 
 
-for command in (quickstart, run, runs, report, measure, export, device, model, pki, plan):
+for command in (quickstart, run, runs, report, measure, export, device, runtime, model, pki, plan):
     cli.add_command(command)
 
 
