@@ -14,6 +14,7 @@ import click
 import edgesweep
 from edgesweep.cli.device import device
 from edgesweep.cli.export import export
+from edgesweep.cli.interrupt import Stopped
 from edgesweep.cli.measure import measure
 from edgesweep.cli.model import model
 from edgesweep.cli.options import Settings
@@ -100,6 +101,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         command = context.command_path if context else "edgesweep"
         _say(error.format_message().rstrip("."), f"see {command} --help")
         sys.exit(ExitCode.USAGE)
+    except Stopped as stopped:
+        click.echo("interrupted", err=True)
+        sys.exit(stopped.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(ExitCode.INTERRUPTED)

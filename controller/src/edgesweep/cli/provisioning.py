@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgesweep.cli.interrupt import Stopped, run_until_stopped
+from edgesweep.did_you_mean import hint
 from edgesweep.errors import EdgesweepError
 
 if TYPE_CHECKING:
@@ -54,9 +55,16 @@ def ask(device: str, question: Callable[[DeviceClient], Awaitable[T]]) -> T:
 
 
 async def probe_all(client: DeviceClient, runtime_id: str | None) -> tuple[Runtime, ...]:
-    """Probe one runtime again, or all that the device has."""
-    ids = [runtime_id] if runtime_id else [each.id for each in await client.list_runtimes()]
-    return tuple([await client.probe_runtime(each) for each in ids])
+    """Probe one runtime again, or all that the device has.
+
+    Raises:
+        EdgesweepError: `unknown_runtime`, with the nearest id.
+    """
+    ids = [each.id for each in await client.list_runtimes()]
+    if runtime_id and runtime_id not in ids:
+        device = client.entry.name
+        raise EdgesweepError("unknown_runtime", f"{device!r} has no runtime {runtime_id!r}{hint(runtime_id, ids)}")
+    return tuple([await client.probe_runtime(each) for each in ids if runtime_id in {None, each}])
 
 
 def install_runtimes(request: Request, say: Say) -> tuple[list[dict[str, Any]], int]:

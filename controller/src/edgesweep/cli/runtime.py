@@ -141,7 +141,7 @@ def install(
         for row in rows:
             if row["state"] != "failed":
                 click.echo((row["probe"] or {}).get("id") or row["name"])
-    else:
+    elif rows:
         settings.console().print(installed_table(rows))
     return exit_code
 

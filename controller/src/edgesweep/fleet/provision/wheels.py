@@ -31,12 +31,17 @@ _NO_INDEX = re.compile(
     r"NewConnectionError|ConnectionError|Failed to establish|Could not fetch URL|Name or service not known|"
     r"Temporary failure in name|Read timed out|ProxyError|SSLError|HTTP error|Max retries"
 )
+_NO_PIP = re.compile(r"No matching distribution found for pip$", re.MULTILINE)
 _OFFERED = re.compile(r"\(from versions: ([^)]*)\)")
 _RELEASE = re.compile(r"\d+(\.\d+)+")
 
 
 class UnfitError(Exception):
     """No wheel fits an interpreter; the text says why, to stand after the Python's version."""
+
+
+class _NoPipError(UnfitError):
+    """There is no wheel of pip for the interpreter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +80,17 @@ async def collect(wanted: Wanted, interpreter: Interpreter, source: Source, fold
     """
     constraints = folder / "constraints.txt"
     constraints.write_text("".join(line + "\n" for line in wanted.constraints))
+    asked = [wanted.requirement, "--constraint", str(constraints)]
     try:
-        await _download([wanted.requirement, "--constraint", str(constraints)], interpreter, source, folder)
+        # With a pip, where one can be had: the board's own may be too old for today's wheels, or not be there.
+        await _download([*asked, "pip"], interpreter, source, folder)
+    except _NoPipError as error:
+        if not interpreter.ensurepip:
+            raise UnfitError(NO_PIP) from error
+        await _download(asked, interpreter, source, folder)
     finally:
         constraints.unlink()
     runtime = _wheel_of(wanted, folder)
-    try:
-        # The board's own pip may be too old for today's wheels, or not be there.
-        await _download(["pip", "--no-deps"], interpreter, source, folder)
-    except UnfitError as error:
-        if not interpreter.ensurepip:
-            raise UnfitError(NO_PIP) from error
     return await asyncio.to_thread(_collected, runtime.name.split("-")[1], folder)
 
 
@@ -143,6 +148,18 @@ def _fault(text: str, source: Source) -> Exception:
     releases = [] if offered is None else [word for word in offered[1].split(", ") if _RELEASE.fullmatch(word)]
     if source.folder is None and not releases and _NO_INDEX.search(text):
         return EdgesweepError("index_unreachable", f"the wheels cannot be fetched: {lines[-1]}")
+    if _NO_PIP.search(text):
+        return _NoPipError(NO_PIP)
+    if _NOTHING_FITS.search(text):
+        return UnfitError(_span(releases) if "found for onnxruntime" in text and releases else f"({lines[-1]})")
+    return _trouble(text, lines[-1])
+
+
+def _span(releases: list[str]) -> str:
+    return f"has wheels of {releases[0] if len(releases) == 1 else f'{releases[0]} to {releases[-1]}'}"
+
+
+def _trouble(text: str, last: str) -> EdgesweepError:
     if "No module named pip" in text:
         return EdgesweepError(
             "missing_extra",
@@ -151,12 +168,7 @@ def _fault(text: str, source: Source) -> Exception:
         )
     if "No space left on device" in text:
         return EdgesweepError("machine_unfit", "no space is left here for the wheels")
-    if _NOTHING_FITS.search(text):
-        if releases and "No matching distribution found for onnxruntime" in text:
-            span = releases[0] if len(releases) == 1 else f"{releases[0]} to {releases[-1]}"
-            return UnfitError(f"has wheels of {span}")
-        return UnfitError(f"({lines[-1]})")
-    return EdgesweepError("install_failed", f"pip could not collect the wheels: {lines[-1]}")
+    return EdgesweepError("install_failed", f"pip could not collect the wheels: {last}")
 
 
 def _wheel_of(wanted: Wanted, folder: Path) -> Path:
