@@ -55,6 +55,7 @@ def book(tmp_path: Path, *named: Interpreter) -> RuntimeBook:
 def no_runtime_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test's own interpreter may or may not hold an onnxruntime: here only the made ones count."""
     monkeypatch.setattr("edgesweep_agent.runtimes._importable", lambda _: False)
+    monkeypatch.setattr("edgesweep_agent.runtimes.system_pythons", lambda: ())
 
 
 async def test_a_probe_runs_once_until_the_environment_changes(tmp_path: Path, make: Make) -> None:

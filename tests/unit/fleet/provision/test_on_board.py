@@ -17,6 +17,8 @@ import pytest
 from edgesweep.errors import EdgesweepError
 from edgesweep.fleet.provision import on_board
 from edgesweep.fleet.provision.shell import LocalShell, converse, remote_command
+from edgesweep.fleet.provision.wanted import parse_wanted, wanted_of_file
+from edgesweep.fleet.provision.wheels import Source
 
 JOB = {
     "do": "install", "name": "1.0.0", "flavour": "", "version": "1.0.0", "python": sys.executable,
@@ -75,6 +77,35 @@ async def test_the_state_folder_may_be_in_the_home(board, wheel, monkeypatch) ->
     provisioner = board.provisioner()
     provisioner._state_dir = "~/state"
     assert (await provisioner.look()).state_dir == str(board.state)
+
+
+async def test_a_vendors_wheel_is_installed_by_its_file(board, wheel, tmp_path) -> None:
+    path = wheel(tmp_path / "vendor", "onnxruntime-gpu", "1.23.0+jp6", requires=("numpy",))
+    wheel(board.wheels, "numpy", "2.1.0")
+    outcomes = []
+    await board.provisioner().install(
+        [wanted_of_file(path)], Source(board.wheels), board.cache, online=False, done=outcomes.append
+    )
+    (outcome,) = outcomes
+    assert (outcome.state, outcome.name, outcome.flavour) == ("installed", "gpu-1.23.0+jp6", "gpu")
+
+
+async def test_a_board_with_internet_fetches_for_itself(board, wheel, monkeypatch) -> None:
+    """Its pip is set to a folder here: what is tested is that it is asked as it is set, with our constraints."""
+    wheel(board.wheels, "onnxruntime", "1.16.3", requires=("numpy",))
+    wheel(board.wheels, "onnxruntime-openvino", "1.24.1")
+    wheel(board.wheels, "numpy", "1.26.4")
+    wheel(board.wheels, "numpy", "2.1.0")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(board.wheels))
+    outcomes = []
+    wanted = [parse_wanted(text) for text in ("1.16.3", "openvino-newest", "9.9.9")]
+    await board.provisioner().install(wanted, Source(), board.cache, online=True, done=outcomes.append)
+    old, newest, none = outcomes
+    assert (old.state, newest.state, newest.name) == ("installed", "installed", "openvino-1.24.1")
+    assert [path.name for path in (board.runtimes / "1.16.3").rglob("numpy-*.dist-info")] == ["numpy-1.26.4.dist-info"]
+    assert (none.error.code, "onnxruntime==9.9.9" in none.error.message) == ("runtime_unfit", True)
+    assert board.there() == ["1.16.3", "openvino-1.24.1"]
 
 
 async def test_what_cannot_be_imported_is_not_there_afterwards(board, wheel) -> None:

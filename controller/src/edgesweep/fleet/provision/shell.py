@@ -168,5 +168,7 @@ def _broken_off(shell: Shell, code: int, said: str, python: str) -> EdgesweepErr
         return fault
     if code in _NOT_FOUND:
         return EdgesweepError("no_interpreter", f"there is no {python} on {shell.place}: {last}")
+    if "SyntaxError" in said or "Unknown option: -I" in said:
+        return EdgesweepError("no_interpreter", f"{python} on {shell.place} is older than Python 3.8")
     how = f"died of signal {-code}" if code < 0 else f"ended with status {code}"
     return EdgesweepError("install_failed", f"what ran on {shell.place} {how} without an answer: {last}".rstrip(": "))
