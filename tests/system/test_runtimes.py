@@ -168,6 +168,16 @@ def test_runtimes_may_come_before_the_agent(lab, desk, wheels) -> None:
     assert HERE in names(lab)
 
 
+def test_the_device_on_this_host_gets_its_runtimes_as_any_other(lab, wheels) -> None:
+    """The quickstart's device, whose agent runs only while a command needs it."""
+    assert lab.cli("device", "add", "local", "127.0.0.1:1", "--label", "started-by=edgesweep").returncode == 0
+    done = lab.cli(
+        "runtime", "install", "local", HERE, "--wheels", str(wheels), "--python", sys.executable, "-o", "name"
+    )
+    assert (done.returncode, done.stdout) == (0, f"{HERE}\n"), done.stderr
+    assert (lab.root / "home" / "state" / "agents" / "local" / "runtimes" / HERE).is_dir()
+
+
 def test_another_folder_than_the_agents_is_noticed(lab, desk, wheels) -> None:
     elsewhere = lab.root / "elsewhere"
     done = lab.cli(

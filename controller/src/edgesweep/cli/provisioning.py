@@ -40,6 +40,18 @@ class Request:
     online: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Installs:
+    """How an install ended: a row for each runtime that was tried, as `-o json` prints it, and the exit code.
+
+    `trouble` is what ended it before its end, to be raised once the rows are printed.
+    """
+
+    rows: list[dict[str, Any]]
+    exit_code: int
+    trouble: EdgesweepError | Stopped | None = None
+
+
 def ask(device: str, question: Callable[[DeviceClient], Awaitable[T]]) -> T:
     """The answer of a device's agent; that of the device on this host is started for it."""
     from edgesweep.home import find_home
@@ -67,12 +79,8 @@ async def probe_all(client: DeviceClient, runtime_id: str | None) -> tuple[Runti
     return tuple([await client.probe_runtime(each) for each in ids if runtime_id in {None, each}])
 
 
-def install_runtimes(request: Request, say: Say) -> tuple[list[dict[str, Any]], int]:
-    """Install, probe, and say what became of each runtime.
-
-    Returns:
-        A row for each that was tried, as `edgesweep runtime install -o json` prints it, and the exit code.
-    """
+def install_runtimes(request: Request, say: Say) -> Installs:
+    """Install, probe, and tell what became of each runtime; what went wrong is said on stderr as it happens."""
     from edgesweep.fleet.provision.wheels import Source
     from edgesweep.home import find_home
 
@@ -90,21 +98,30 @@ def install_runtimes(request: Request, say: Say) -> tuple[list[dict[str, Any]], 
 
     async def work() -> None:
         async with _visit(home, request.device, request.way, "runtime install", say) as visit:
-            folder = request.wheels.absolute() if request.wheels else None
-            cache = home.cache / "wheels"
+            source = Source(request.wheels.absolute() if request.wheels else None)
             try:
-                await visit.provisioner.install(request.wanted, Source(folder), cache, online=request.online, done=take)
-            finally:
-                if any(outcome.state != "failed" for outcome in outcomes):
-                    say("the agent probes what is there now")
+                await visit.provisioner.install(
+                    request.wanted, source, home.cache / "wheels", online=request.online, done=take
+                )
+            except EdgesweepError:
+                # What came before it is there, and told; what the agent cannot see now is not the news.
+                with contextlib.suppress(EdgesweepError):
                     probes.update(await visit.probe(outcomes))
+                raise
+            probes.update(await visit.probe(outcomes))
 
-    ended = _run(work)
+    trouble: EdgesweepError | Stopped | None = None
+    try:
+        run_until_stopped(work())
+    except Stopped as stopped:
+        click.echo("interrupted; nothing half-made is left on the board", err=True)
+        trouble = stopped
+    except EdgesweepError as error:
+        trouble = error
     rows = [_row(outcome, probes.get(index)) for index, outcome in enumerate(outcomes)]
-    faults = [outcome.error for outcome in outcomes if outcome.error is not None]
-    broken = [probe.fault for probe in probes.values() if probe.fault]
-    code = ended or (int(faults[0].exit_code) if faults else 0)
-    return rows, code or (int(EdgesweepError("runtime_broken").exit_code) if broken else 0)
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    errors += [EdgesweepError("runtime_broken", probe.fault) for probe in probes.values() if probe.fault]
+    return Installs(rows, int(errors[0].exit_code) if errors else 0, trouble)
 
 
 def remove_runtime(device: str, runtime_id: str, way: Way, say: Say) -> str:
@@ -122,16 +139,6 @@ def remove_runtime(device: str, runtime_id: str, way: Way, say: Say) -> str:
             return (await visit.provisioner.remove(runtime_id)).path
 
     return run_until_stopped(work())
-
-
-def _run(work: Callable[[], Any]) -> int:
-    """The exit code of a stop, 0 when there was none."""
-    try:
-        run_until_stopped(work())
-    except Stopped as stopped:
-        click.echo("interrupted; nothing half-made is left on the board", err=True)
-        return int(stopped.exit_code)
-    return 0
 
 
 @contextlib.asynccontextmanager

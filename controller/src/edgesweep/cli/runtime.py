@@ -134,16 +134,18 @@ def install(
         raise click.UsageError("--ssh and --local are two ways: give one")
     wanted = (*map(parse_wanted, runtimes), *map(wanted_of_file, files))
     request = Request(device, wanted, Way(ssh, local, state_dir, python), wheels, online=online)
-    rows, exit_code = install_runtimes(request, _teller(settings))
+    done = install_runtimes(request, _teller(settings))
     if output == "json":
-        print_json({"schema_version": 1, "device": device, "runtimes": rows})
+        print_json({"schema_version": 1, "device": device, "runtimes": done.rows})
     elif output == "name":
-        for row in rows:
+        for row in done.rows:
             if row["state"] != "failed":
                 click.echo((row["probe"] or {}).get("id") or row["name"])
-    elif rows:
-        settings.console().print(installed_table(rows))
-    return exit_code
+    elif done.rows:
+        settings.console().print(installed_table(done.rows))
+    if done.trouble is not None:
+        raise done.trouble
+    return done.exit_code
 
 
 @runtime.command("remove")

@@ -23,12 +23,12 @@ def device_table(record: Doc) -> RenderableType:
     facts.add_column(overflow="fold")
     for name, value in device_facts(record):
         facts.add_row(name, Text(value))
-    runtimes = runtimes_table(record.get("runtimes") or [])
-    return Adaptive(lambda _width: Group(heading(record["name"]), facts, Text(), runtimes))
+    rows = record.get("runtimes") or []
+    return Adaptive(lambda _width: Group(heading(record["name"]), facts, Text(), runtimes_table(rows), *_takes(rows)))
 
 
 def runtimes_table(rows: Sequence[Doc]) -> RenderableType:
-    """One line per runtime with the providers that really ran a node, then what a model for it may hold.
+    """One line per runtime with the providers that really ran a node.
 
     Args:
         rows: `Runtime`s as JSON data.
@@ -52,8 +52,7 @@ def runtimes_table(rows: Sequence[Doc]) -> RenderableType:
             units.count(runtime.get("max_opset")),
             units.count(runtime.get("max_ir_version")),
         )
-    takes = [Text(text, overflow="fold") for runtime in rows for text in _takes(runtime)]
-    return Adaptive(lambda _width: Group(table, *takes))
+    return Adaptive(lambda _width: table)
 
 
 def probed_table(runtime: Doc) -> RenderableType:
@@ -64,7 +63,8 @@ def probed_table(runtime: Doc) -> RenderableType:
     providers.add_column("its words", overflow="fold")
     for probe in runtime.get("providers") or []:
         providers.add_row(Text(short_provider(probe["name"])), str(probe["nodes"]), Text(probe["message"]))
-    return Group(runtimes_table([runtime]), Text(), providers, Text(runtime["build_info"], style="dim"))
+    build = Text(runtime["build_info"], style="dim", overflow="fold")
+    return Group(runtimes_table([runtime]), Text(), providers, Text(), *_takes([runtime]), build)
 
 
 def installed_table(rows: Sequence[Doc]) -> RenderableType:
@@ -99,9 +99,10 @@ def _providers(runtime: Doc) -> Text:
     return Text(ran or "none")
 
 
-def _takes(runtime: Doc) -> Iterable[str]:
-    """What a model for the runtime may hold, as far as its agent found out."""
-    if runtime.get("types"):
-        yield f"{runtime['id']} takes the types {', '.join(runtime['types'])}"
-    if runtime.get("domains"):
-        yield f"{runtime['id']} knows the operators of {', '.join(runtime['domains'])}"
+def _takes(rows: Sequence[Doc]) -> Iterable[Text]:
+    """What a model for each runtime may hold, as far as its agent found out."""
+    for runtime in rows:
+        if runtime.get("types"):
+            yield Text(f"{runtime['id']} takes the types {', '.join(runtime['types'])}", overflow="fold")
+        if runtime.get("domains"):
+            yield Text(f"{runtime['id']} knows the operators of {', '.join(runtime['domains'])}", overflow="fold")

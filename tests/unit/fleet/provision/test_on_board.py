@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,6 +137,15 @@ async def test_one_version_in_two_pythons_is_two_environments(board, wheel) -> N
     minor = "".join(map(str, sys.version_info[:2]))
     assert (second.state, second.name) == ("installed", f"1.20.0@py{minor}")
     assert [each.state for each in await board.install("1.20.0", f"1.20.0@py{minor}")] == ["present"] * 2
+
+
+async def test_what_a_killed_controller_has_left_here_goes_a_day_later(board, wheel) -> None:
+    wheel(board.wheels, "onnxruntime", "1.20.0")
+    for name in ("yesterday", "now"):
+        (board.cache / name).mkdir(parents=True)
+    os.utime(board.cache / "yesterday", (0, time.time() - 25 * 3600))
+    await board.install("1.20.0")
+    assert [path.name for path in board.cache.iterdir()] == ["now"]
 
 
 async def test_two_who_install_the_same_get_one(board, wheel) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,9 @@ _HOPELESS = frozenset(
         "unreachable",
     }
 )
+
+#: Seconds after which a folder of wheels that pass through is nobody's any more.
+_STALE_S = 24 * 3600.0
 
 _STEPS = {
     "environment": "making its environment",
@@ -86,6 +91,7 @@ class Provisioner:
         Raises:
             EdgesweepError: what the next one would meet as well, such as a link that broke.
         """
+        await asyncio.to_thread(_make_cache, cache)
         board = await self.look()
         if not board.state_dir_exists:
             self._say(f"{board.state_dir} is not there yet and is made; an agent must be started with it")
@@ -137,7 +143,6 @@ class Provisioner:
             return _present(wanted, there)
         if online:
             return await self._install_online(wanted, board, candidates)
-        await asyncio.to_thread(cache.mkdir, parents=True, exist_ok=True)
         reasons = []
         for interpreter in candidates:
             with tempfile.TemporaryDirectory(dir=cache) as folder:
@@ -204,6 +209,14 @@ class Provisioner:
             python=python,
             on_step=lambda step: self._say(f"{what}: {_STEPS.get(step, step)}"),
         )
+
+
+def _make_cache(cache: Path) -> None:
+    """The folder of ours, without what a killed call has left in it long ago."""
+    cache.mkdir(parents=True, exist_ok=True)
+    for left in cache.iterdir():
+        if left.stat().st_mtime < time.time() - _STALE_S:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _candidates(board: Board, wanted: Wanted) -> list[Interpreter]:

@@ -40,6 +40,7 @@ class Visit:
     provisioner: Provisioner
     client: DeviceClient | None
     before: tuple[Runtime, ...]
+    say: Say
 
     async def probe(self, outcomes: Iterable[Outcome]) -> dict[int, Runtime]:
         """What the agent says of each outcome that is there, by its position; empty when no agent answers.
@@ -47,8 +48,10 @@ class Visit:
         Raises:
             EdgesweepError: `state_dir_unusable` when the agent does not see what was installed.
         """
-        if self.client is None:
+        outcomes = list(outcomes)
+        if self.client is None or all(outcome.state == "failed" for outcome in outcomes):
             return {}
+        self.say("the agent probes what is there now")
         after = await self.client.list_runtimes()
         known = {runtime.id for runtime in self.before}
         found: dict[int, Runtime] = {}
@@ -108,7 +111,7 @@ async def visiting(
         if client is not None:
             await stack.enter_async_context(held(client, owner, purpose))
         provisioner = Provisioner(shell, state_dir, way.python, say)
-        yield Visit(entry, provisioner, client, found.runtimes if found else ())
+        yield Visit(entry, provisioner, client, found.runtimes if found else (), say)
 
 
 async def _meet(
