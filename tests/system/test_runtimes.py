@@ -80,6 +80,7 @@ def test_install_probe_list_and_remove(lab, desk, wheels) -> None:
     assert names(lab) == [HERE]
     row, broken = install(lab, HERE, "0.0.1", "--wheels", str(wheels), code=ExitCode.LAB)
     assert (row["state"], row["version"], row["cause"]) == ("installed", HERE, None)
+    assert (row["probe"]["id"], row["probe"]["installed_as"]) == (HERE, HERE)
     assert row["path"] == str(lab.root / "state-desk" / "runtimes" / HERE)
     # What is reported is what the agent's probe found, not what was installed.
     assert {probe["name"] for probe in row["probe"]["providers"] if probe["nodes"]} >= {"CPUExecutionProvider"}
@@ -174,6 +175,7 @@ def test_the_device_on_this_host_gets_its_runtimes_as_any_other(lab, wheels) -> 
     done = lab.cli(
         "runtime", "install", "local", HERE, "--wheels", str(wheels), "--python", sys.executable, "-o", "name"
     )
+    # The agent's own environment is like it in all but its place, and comes after it: that one gets the longer id.
     assert (done.returncode, done.stdout) == (0, f"{HERE}\n"), done.stderr
     assert (lab.root / "home" / "state" / "agents" / "local" / "runtimes" / HERE).is_dir()
 

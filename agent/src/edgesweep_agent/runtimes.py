@@ -169,7 +169,13 @@ class RuntimeBook:
             number = 2
             while runtime_id in self._by_id:
                 runtime_id, number = f"{runtime_id.rpartition('#')[0] or runtime_id}#{number}", number + 1
-            self._by_id[runtime_id] = replace(known, runtime=replace(runtime, id=runtime_id), interpreter=interpreter)
+            runtime = replace(runtime, id=runtime_id, installed_as=self._folder_of(interpreter.python))
+            self._by_id[runtime_id] = replace(known, runtime=runtime, interpreter=interpreter)
+
+    def _folder_of(self, python: str) -> str:
+        """The name of the folder under `runtimes` that holds this interpreter; empty when none does."""
+        folder = Path(python).parent.parent
+        return folder.name if folder.parent == self._state_dir / "runtimes" else ""
 
     async def _probe(self, interpreter: Interpreter) -> _Known:
         folder = self._state_dir / "probe"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -53,24 +53,33 @@ class Visit:
             return {}
         self.say("the agent probes what is there now")
         after = await self.client.list_runtimes()
-        known = {runtime.id for runtime in self.before}
         found: dict[int, Runtime] = {}
         for index, outcome in enumerate(outcomes):
             if outcome.state == "failed":
                 continue
-            alike = [runtime for runtime in after if _is_alike(runtime, outcome)]
-            fresh = [runtime for runtime in after if runtime.id not in known and (runtime in alike or runtime.fault)]
-            seen = [*fresh, *alike] if outcome.state == "present" else fresh
-            seen = seen or alike[len([runtime for runtime in self.before if _is_alike(runtime, outcome)]) :]
-            if not seen:
+            taken = {runtime.id for runtime in found.values()}
+            seen = _seen(outcome, self.before, [runtime for runtime in after if runtime.id not in taken])
+            if seen is None:
                 raise EdgesweepError(
                     "state_dir_unusable",
                     f"{outcome.path} is there, and the agent of {self.entry.name!r} does not look there for runtimes",
                     remedy="give the folder of that agent's --state-dir with --state-dir",
                 )
-            found[index] = seen[0]
-            known.add(seen[0].id)
+            found[index] = seen
         return found
+
+
+def _seen(outcome: Outcome, before: Sequence[Runtime], after: Sequence[Runtime]) -> Runtime | None:
+    """What the agent calls an environment that is there now; None when it sees none."""
+    named = next((runtime for runtime in after if runtime.installed_as == outcome.name), None)
+    if named is not None:
+        # What was made just now cannot have been there before: that one is in the agent's folder, and ours is not.
+        older = outcome.state == "installed" and any(each.installed_as == outcome.name for each in before)
+        return None if older else named
+    # An agent that tells no folders: one that is like it, and one more than before.
+    alike = [runtime for runtime in after if not runtime.installed_as and _is_alike(runtime, outcome)]
+    count = sum(_is_alike(runtime, outcome) for runtime in before) if outcome.state == "installed" else 0
+    return alike[count] if len(alike) > count else None
 
 
 def _is_alike(runtime: Runtime, outcome: Outcome) -> bool:
