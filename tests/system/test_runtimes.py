@@ -43,6 +43,7 @@ def wheels(tmp_path: Path) -> Path:
     folder = tmp_path / "wheels"
     here = Path(importlib.metadata.distribution("onnxruntime").locate_file(""))
     make_wheel(folder, "onnxruntime", HERE, {"here.pth": f"{here}\n"})
+    make_wheel(folder, "numpy", importlib.metadata.version("numpy"), {"there.pth": f"{here}\n"})
     make_wheel(folder, "onnxruntime", "0.0.1", {"onnxruntime/__init__.py": "raise ImportError('libcudart.so.12')"})
     gate = tmp_path / "gate"
     os.mkfifo(gate)

@@ -62,9 +62,9 @@ def wheel() -> Callable[..., Path]:
 
 @pytest.fixture
 def wheels(tmp_path: Path) -> Path:
-    """A folder with a wheel of pip, where this Python brings one along: making an environment is quicker with it."""
+    """A folder with a tiny numpy and a wheel of pip, where this Python brings one along: environments are made quicker with it."""
     folder = tmp_path / "wheels"
-    folder.mkdir()
+    make_wheel(folder, "numpy", "1.24.4")
     for bundled in (Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"):
         shutil.copy(bundled, folder)
     return folder

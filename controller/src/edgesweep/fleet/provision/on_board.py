@@ -52,7 +52,7 @@ print(json.dumps({"version": list(sys.version_info[:3]), "implementation": sys.i
 """
 
 _CHECK = """
-import json, platform, onnxruntime
+import json, platform, numpy, onnxruntime
 print(json.dumps({"onnxruntime": onnxruntime.__version__, "python": platform.python_version()}))
 """
 
@@ -322,6 +322,8 @@ def _pip_install(pip: list[str], job: dict[str, Any], wheels: str, draft: str) -
         command += ["--no-index", "--no-cache-dir", "--find-links", wheels]
     requirement = job["requirement"]
     command.append(os.path.join(wheels, requirement) if requirement.endswith(".whl") else requirement)
+    # What the worker needs besides, whether the runtime's own wheel says so or not.
+    command.append("numpy")
     _run(command, draft, isolated=not job["online"])
 
 

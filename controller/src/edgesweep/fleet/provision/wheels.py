@@ -80,7 +80,8 @@ async def collect(wanted: Wanted, interpreter: Interpreter, source: Source, fold
     """
     constraints = folder / "constraints.txt"
     constraints.write_text("".join(line + "\n" for line in wanted.constraints))
-    asked = [wanted.requirement, "--constraint", str(constraints)]
+    # The worker needs numpy, whether the runtime's own wheel says so or not.
+    asked = [wanted.requirement, "numpy", "--constraint", str(constraints)]
     try:
         # With a pip, where one can be had: the board's own may be too old for today's wheels, or not be there.
         await _download([*asked, "pip"], interpreter, source, folder)
