@@ -22,6 +22,7 @@ from edgesweep_agent.digest import small_sha256
 from edgesweep_agent.durable import read_json, remove_tree, write_json
 from edgesweep_agent.journal import store_stderr
 from edgesweep_agent.quiet import Quiet
+from edgesweep_agent.system_python import system_pythons
 from edgesweep_agent.verdicts import signal_name, was_told_to_stop
 from edgesweep_agent.worker_process import Ending, WorkerStartError, run_worker
 
@@ -65,16 +66,25 @@ class _Known:
 
 
 def discover(named: Iterable[Interpreter], state_dir: Path) -> tuple[Interpreter, ...]:
-    """Interpreters to look into: the named ones, those under `state_dir/runtimes`, and the agent's own.
+    """Interpreters to look into: the named ones, those under `state_dir/runtimes`, the agent's own, and the system's.
 
-    The agent's own counts when it could import onnxruntime; it is asked without importing it.
+    The agent's own and the system's count when they could import onnxruntime; they are asked without importing it.
     """
     found = {interpreter.python: interpreter for interpreter in named}
     for python in sorted((state_dir / "runtimes").glob("*/bin/python")):
         found.setdefault(str(python), Interpreter(str(python)))
     if _importable("onnxruntime"):
         found.setdefault(sys.executable, Interpreter(sys.executable))
+    known = {os.path.realpath(name) for name in found if not _in_environment(name)}
+    for system in system_pythons():
+        if os.path.realpath(system) not in known:
+            found.setdefault(system, Interpreter(system))
     return tuple(found.values())
+
+
+def _in_environment(python: str) -> bool:
+    """Whether an interpreter is one of a virtual environment, which shares its program with another's."""
+    return os.path.exists(os.path.join(os.path.dirname(os.path.dirname(python)), "pyvenv.cfg"))  # noqa: PTH110, PTH118, PTH120
 
 
 def _importable(name: str) -> bool:
@@ -159,7 +169,13 @@ class RuntimeBook:
             number = 2
             while runtime_id in self._by_id:
                 runtime_id, number = f"{runtime_id.rpartition('#')[0] or runtime_id}#{number}", number + 1
-            self._by_id[runtime_id] = replace(known, runtime=replace(runtime, id=runtime_id), interpreter=interpreter)
+            runtime = replace(runtime, id=runtime_id, installed_as=self._folder_of(interpreter.python))
+            self._by_id[runtime_id] = replace(known, runtime=runtime, interpreter=interpreter)
+
+    def _folder_of(self, python: str) -> str:
+        """The name of the folder under `runtimes` that holds this interpreter; empty when none does."""
+        folder = Path(python).parent.parent
+        return folder.name if folder.parent == self._state_dir / "runtimes" else ""
 
     async def _probe(self, interpreter: Interpreter) -> _Known:
         folder = self._state_dir / "probe"

@@ -212,7 +212,7 @@ _ENTRIES = (
     _cause(
         "runtime_unavailable",
         "the device does not have the runtime asked for",
-        "list the device's runtimes with `edgesweep device show NAME`",
+        "see `edgesweep runtime list NAME`, and add it with `edgesweep runtime install NAME RUNTIME`",
     ),
     _cause(
         "opset_unsupported",
@@ -465,6 +465,55 @@ _ENTRIES = (
     ),
     _error(
         "store_newer", "the store was written by a newer Edgesweep", "install that version or newer", ExitCode.STORE
+    ),
+    _error(
+        "unknown_runtime",
+        "the device has no such runtime",
+        "see `edgesweep runtime list DEVICE`",
+        ExitCode.USAGE,
+    ),
+    _error(
+        "no_interpreter",
+        "the board has no Python that a runtime could live in",
+        "install Python 3.8 or newer with its venv module on the board, or name one with --python",
+        ExitCode.USAGE,
+    ),
+    _error(
+        "runtime_unfit",
+        "no wheel of this runtime fits the board",
+        "ask for another version, install another Python on the board, or give a vendor's wheel with --file",
+        ExitCode.USAGE,
+    ),
+    _error(
+        "runtime_broken",
+        "the runtime cannot be used on the board",
+        "install what its message names, or another version or flavour",
+        ExitCode.LAB,
+    ),
+    _error(
+        "state_dir_unusable",
+        "the agent's state folder on the board cannot be used",
+        "give the folder of the agent's --state-dir with --state-dir, and log in as the user that it runs as",
+        ExitCode.LAB,
+    ),
+    _error(
+        "index_unreachable",
+        "the package index does not answer",
+        "collect the wheels where there is one, and give their folder with --wheels",
+        ExitCode.LAB,
+    ),
+    _error("install_failed", "the runtime could not be installed", "see the message, and try again", ExitCode.LAB),
+    _error(
+        "ssh_unreachable",
+        "the board cannot be reached over ssh",
+        "ssh to it by hand, and give the same host with --ssh",
+        ExitCode.LAB,
+    ),
+    _error(
+        "ssh_refused",
+        "the board refuses the ssh connection",
+        "ssh to it by hand without a password, and give the same host with --ssh",
+        ExitCode.CREDENTIALS,
     ),
     _error("bug", "a bug in Edgesweep", "report it with the traceback that was saved", ExitCode.BUG, "INTERNAL"),
 )

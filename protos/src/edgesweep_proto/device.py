@@ -21,7 +21,8 @@ class Runtime:
     `max_opset`, `max_ir_version`, `types` (element types by numpy's names) and `domains` (of operators) are its limits as
     a probe found them by loading models; None or empty where none was found, which is no limit. `call` is the cheapest
     way to call a session that works on this version, `call_costs_s` the null model's median seconds by each way. `wheel_tag`
-    is the newest that this interpreter takes, such as `cp311-cp311-manylinux_2_36_aarch64`.
+    is the newest that this interpreter takes, such as `cp311-cp311-manylinux_2_36_aarch64`. `installed_as` is the folder's
+    name of one that was installed under the agent's state folder, empty for others.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Runtime:
     call: str = ""
     call_costs_s: dict[str, float] = field(default_factory=dict)
     wheel_tag: str = ""
+    installed_as: str = ""
 
     @property
     def usable_providers(self) -> tuple[str, ...]:

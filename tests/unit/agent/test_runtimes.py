@@ -55,6 +55,7 @@ def book(tmp_path: Path, *named: Interpreter) -> RuntimeBook:
 def no_runtime_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test's own interpreter may or may not hold an onnxruntime: here only the made ones count."""
     monkeypatch.setattr("edgesweep_agent.runtimes._importable", lambda _: False)
+    monkeypatch.setattr("edgesweep_agent.runtimes.system_pythons", lambda: ())
 
 
 async def test_a_probe_runs_once_until_the_environment_changes(tmp_path: Path, make: Make) -> None:
@@ -107,12 +108,13 @@ async def test_ids_carry_the_flavour_and_are_told_apart(tmp_path: Path, make: Ma
     found = await book(tmp_path).all()
     assert [runtime.id for runtime in found] == ["1.19.2", "1.19.2@py38", "1.19.2@py38#2", "openvino-1.24.1"]
     assert found[3].flavour == "openvino"
+    assert [runtime.installed_as for runtime in found] == ["a", "b", "c", "d"]
 
 
 async def test_a_named_runtime_keeps_its_name(tmp_path: Path, make: Make) -> None:
     python = make("a")
     runtimes = book(tmp_path, Interpreter(str(python), "vendor"))
-    assert [runtime.id for runtime in await runtimes.all()] == ["vendor"]
+    assert [(runtime.id, runtime.installed_as) for runtime in await runtimes.all()] == [("vendor", "a")]
     assert runtimes.interpreter("vendor") == (str(python), "")
     assert "has no runtime 1.19.2; it has vendor" in runtimes.interpreter("1.19.2")[1]
 

@@ -64,6 +64,17 @@ def test_an_added_device_comes_last_and_all_comments_stay(path):
     assert load_inventory(path).devices[-1] == new
 
 
+def test_the_way_to_a_shell_is_kept_beside_the_address(path):
+    new = entry_of("rock-1", "rock:50051", {}, ssh="lab@rock", state_dir="~/edgesweep")
+    save_inventory(path, load_inventory(path).with_device(new))
+    assert path.read_text().endswith("    ssh: lab@rock\n    state_dir: ~/edgesweep\n")
+    assert load_inventory(path).get("rock-1") == new
+    for wrong in ({"ssh": "-oProxyCommand=x"}, {"state_dir": "edgesweep"}):
+        with pytest.raises(EdgesweepError) as caught:
+            entry_of("rock-1", "rock:50051", {}, **wrong)
+        assert caught.value.exit_code is ExitCode.USAGE
+
+
 def test_a_removed_device_takes_none_of_its_followers_comments(path):
     save_inventory(path, load_inventory(path).without("pi-1"))
     text = path.read_text()

@@ -8,11 +8,12 @@ import io
 
 import pytest
 from edgesweep.report.csv import render_csv
+from edgesweep.report.device_tables import device_table
 from edgesweep.report.html import render_html
 from edgesweep.report.markdown import render_markdown
 from edgesweep.report.outcomes import group_findings
 from edgesweep.report.predictions import prediction_sentences, prediction_words
-from edgesweep.report.tables import device_table, findings, matrix_table
+from edgesweep.report.tables import findings, matrix_table
 from rich.console import Console
 
 OPSET = {

@@ -3,9 +3,9 @@ from __future__ import annotations
 import io
 
 import pytest
+from edgesweep.report.device_tables import device_table
 from edgesweep.report.tables import (
     broken_name,
-    device_table,
     findings,
     matrix_table,
     results_table,
@@ -135,6 +135,6 @@ def test_device_with_and_without_runtimes(sample_doc):
     text = _print(device_table(device))
     for part in ("Raspberry Pi 5", "Cortex-A76, 4 CPUs", "8.00 GiB", "now", "52 °C hottest", "1.23.2", "2.10 µs"):
         assert part in text
-    assert "no runtime: install onnxruntime" in _print(device_table({**device, "runtimes": []}))
+    assert "no runtime: add one with" in _print(device_table({**device, "runtimes": []}))
     broken = {**device["runtimes"][0], "fault": "import failed"}
     assert "cannot be used: import failed" in _print(device_table({**device, "runtimes": [broken]}))

@@ -19,14 +19,16 @@ def device() -> None:
 @click.argument("address", metavar="HOST:PORT")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label to select by; repeatable.")
 @click.option("--insecure", is_flag=True, help="Without TLS; loopback addresses only.")
-def add(*, name: str, address: str, labels: tuple[str, ...], insecure: bool) -> None:
+@click.option("--ssh", default="", metavar="[USER@]HOST", help="How ssh reaches it, for `edgesweep runtime install`.")
+@click.option("--state-dir", default="", metavar="DIR", help="Its agent's --state-dir, for the same.")
+def add(*, name: str, address: str, labels: tuple[str, ...], insecure: bool, ssh: str, state_dir: str) -> None:
     """Put the board NAME at HOST:PORT into the inventory, or change it."""
     from edgesweep.fleet.inventory import entry_of, load_inventory, save_inventory
     from edgesweep.home import find_home
 
     pairs = dict(label.partition("=")[::2] for label in labels)
     home = find_home()
-    entry = entry_of(name, address, pairs, insecure=insecure)
+    entry = entry_of(name, address, pairs, insecure=insecure, ssh=ssh, state_dir=state_dir)
     save_inventory(home.inventory, load_inventory(home.inventory).with_device(entry))
     click.echo(f"added {name} at {address}. Next: edgesweep device show {name}", err=True)
 
@@ -55,7 +57,15 @@ def list_devices(settings: Settings, *, output: str) -> None:
     entries = load_inventory(home.inventory).devices
     if output == "json":
         rows = [
-            {"name": e.name, "address": e.address, "labels": dict(e.labels), "insecure": e.insecure} for e in entries
+            {
+                "name": entry.name,
+                "address": entry.address,
+                "labels": dict(entry.labels),
+                "insecure": entry.insecure,
+                "ssh": entry.ssh or None,
+                "state_dir": entry.state_dir or None,
+            }
+            for entry in entries
         ]
         print_json({"schema_version": 1, "devices": rows})
     elif output == "name":
@@ -87,7 +97,7 @@ def show(settings: Settings, *, name: str, output: str) -> None:
     from edgesweep.fleet.description import Description
     from edgesweep.fleet.inventory import load_inventory
     from edgesweep.home import find_home
-    from edgesweep.report.tables import device_table
+    from edgesweep.report.device_tables import device_table
     from edgesweep.sweep.launch import client_opener
 
     home = find_home()

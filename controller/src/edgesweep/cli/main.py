@@ -14,6 +14,7 @@ import click
 import edgesweep
 from edgesweep.cli.device import device
 from edgesweep.cli.export import export
+from edgesweep.cli.interrupt import Stopped
 from edgesweep.cli.measure import measure
 from edgesweep.cli.model import model
 from edgesweep.cli.options import Settings
@@ -22,6 +23,7 @@ from edgesweep.cli.plan import plan
 from edgesweep.cli.quickstart import quickstart
 from edgesweep.cli.report import report, runs
 from edgesweep.cli.run import run
+from edgesweep.cli.runtime import runtime
 from edgesweep.cli.stdout import is_refused_output, send_nowhere
 from edgesweep.errors import EdgesweepError, ExitCode
 from edgesweep.home import find_home
@@ -77,7 +79,7 @@ def cli(ctx: click.Context, *, debug: bool, verbose: int, quiet: bool, color: st
     ctx.obj.set_up_logging()
 
 
-for command in (quickstart, run, runs, report, measure, export, device, model, pki, plan):
+for command in (quickstart, run, runs, report, measure, export, device, runtime, model, pki, plan):
     cli.add_command(command)
 
 
@@ -99,6 +101,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         command = context.command_path if context else "edgesweep"
         _say(error.format_message().rstrip("."), f"see {command} --help")
         sys.exit(ExitCode.USAGE)
+    except Stopped as stopped:
+        click.echo("interrupted", err=True)
+        sys.exit(stopped.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(ExitCode.INTERRUPTED)

@@ -33,7 +33,8 @@ class LinkTimings:
 
     A hung agent is noticed after `keepalive_time_ms + ping_timeout_ms` at the latest. The HTTP/2 ping timeout rules over
     the keepalive timeout, and below 10 s a slow link full of upload would look dead. `describe_s` is longer than
-    `call_s`, because an agent that has just started probes its runtimes before it answers.
+    `call_s`, because an agent that has just started probes its runtimes before it answers; `probe_s` is for several new
+    ones on a slow board, behind a trial that still runs.
     """
 
     keepalive_time_ms: int = 10_000
@@ -45,6 +46,7 @@ class LinkTimings:
     connect_s: float = 10.0
     call_s: float = 20.0
     describe_s: float = 120.0
+    probe_s: float = 900.0
     stall_s: float = 60.0
 
 

@@ -25,6 +25,8 @@ from edgesweep_proto.v1 import (
     device_pb2_grpc,
     lease_pb2,
     lease_pb2_grpc,
+    runtime_pb2,
+    runtime_pb2_grpc,
     trial_pb2,
     trial_pb2_grpc,
 )
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from edgesweep_proto.v1.artifact_pb2_grpc import ArtifactServiceAsyncStub
     from edgesweep_proto.v1.device_pb2_grpc import DeviceServiceAsyncStub
     from edgesweep_proto.v1.lease_pb2_grpc import LeaseServiceAsyncStub
+    from edgesweep_proto.v1.runtime_pb2_grpc import RuntimeServiceAsyncStub
     from edgesweep_proto.v1.trial_pb2_grpc import TrialServiceAsyncStub
 
 T = TypeVar("T")
@@ -54,6 +57,7 @@ class _Stubs:
     leases: LeaseServiceAsyncStub
     artifacts: ArtifactServiceAsyncStub
     trials: TrialServiceAsyncStub
+    runtimes: RuntimeServiceAsyncStub
 
 
 class DeviceClient:
@@ -99,6 +103,7 @@ class DeviceClient:
             lease_pb2_grpc.LeaseServiceStub(channel),
             artifact_pb2_grpc.ArtifactServiceStub(channel),
             trial_pb2_grpc.TrialServiceStub(channel),
+            runtime_pb2_grpc.RuntimeServiceStub(channel),
         )
         return self
 
@@ -127,6 +132,18 @@ class DeviceClient:
             )
         runtimes = tuple(from_proto(Runtime, item) for item in response.runtimes)
         return Description(device, runtimes, from_proto(Reading, response.reading))
+
+    async def list_runtimes(self) -> tuple[Runtime, ...]:
+        """The runtimes of the device as it is now; the agent probes new ones first, which takes a slow board minutes."""
+        request = runtime_pb2.ListRuntimesRequest()
+        response = await self._unary(self._calls.runtimes.ListRuntimes, request, within_s=self._timings.probe_s)
+        return tuple(from_proto(Runtime, item) for item in response.runtimes)
+
+    async def probe_runtime(self, runtime_id: str) -> Runtime:
+        """One runtime, probed again whatever the agent remembers of it; `invalid_request` when there is none."""
+        request = runtime_pb2.ProbeRuntimeRequest(runtime_id=runtime_id)
+        response = await self._unary(self._calls.runtimes.ProbeRuntime, request, within_s=self._timings.probe_s)
+        return from_proto(Runtime, response.runtime)
 
     async def acquire(self, owner: str, *, ttl_s: float, priority: int = 0, purpose: str = "") -> Lease:
         """Takes the device for `ttl_s` seconds; `lease_held` when another owner has it."""

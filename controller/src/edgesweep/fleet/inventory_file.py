@@ -20,6 +20,7 @@ from edgesweep.did_you_mean import hint
 from edgesweep.errors import EdgesweepError
 from edgesweep.fleet.address import is_loopback, split_address
 from edgesweep.fleet.names import name_fault
+from edgesweep.fleet.ssh_target import target_fault
 
 VERSION = 1
 
@@ -29,12 +30,18 @@ STARTED_BY = "started-by"
 
 @dataclass(frozen=True, slots=True)
 class DeviceEntry:
-    """One device: its name, `host:port` address, labels, and whether it is spoken to without TLS (loopback only)."""
+    """One device: its name, `host:port` address, labels, and whether it is spoken to without TLS (loopback only).
+
+    `ssh` is how a shell on it is reached, `[user@]host` as ssh takes it, `state_dir` the folder of its agent's `--state-dir`;
+    both are for installing runtimes, and empty when they are not known.
+    """
 
     name: str
     address: str
     labels: dict[str, str] = field(default_factory=dict)
     insecure: bool = False
+    ssh: str = ""
+    state_dir: str = ""
 
     @property
     def on_demand(self) -> bool:
@@ -43,7 +50,13 @@ class DeviceEntry:
 
 
 def entry_of(
-    name: str, address: str, labels: Mapping[str, str] | None = None, *, insecure: bool = False
+    name: str,
+    address: str,
+    labels: Mapping[str, str] | None = None,
+    *,
+    insecure: bool = False,
+    ssh: str = "",
+    state_dir: str = "",
 ) -> DeviceEntry:
     """A checked entry, for `edgesweep device add`.
 
@@ -51,7 +64,9 @@ def entry_of(
         EdgesweepError: `usage` with the reason.
     """
     try:
-        row = _DeviceRow(name=name, address=address, labels=dict(labels or {}), insecure=insecure)
+        row = _DeviceRow(
+            name=name, address=address, labels=dict(labels or {}), insecure=insecure, ssh=ssh, state_dir=state_dir
+        )
     except ValidationError as error:
         raise EdgesweepError("usage", _sentence(_plainest(error)), remedy="correct it and run again") from error
     return row.entry()
@@ -126,6 +141,8 @@ class _DeviceRow(BaseModel):
     address: str
     labels: dict[str, str] = Field(default_factory=dict)
     insecure: bool = False
+    ssh: str = ""
+    state_dir: str = ""
 
     @field_validator("name")
     @classmethod
@@ -156,8 +173,22 @@ class _DeviceRow(BaseModel):
             raise ValueError(f"insecure is for loopback addresses only, and {address!r} is none")
         return value
 
+    @field_validator("ssh")
+    @classmethod
+    def _check_ssh(cls, value: str) -> str:
+        if value and (fault := target_fault(value)):
+            raise ValueError(fault)
+        return value
+
+    @field_validator("state_dir")
+    @classmethod
+    def _check_state_dir(cls, value: str) -> str:
+        if value and not value.startswith(("/", "~/")):
+            raise ValueError(f"state_dir is the board's own path, from / or ~/ on, and {value!r} is none")
+        return value
+
     def entry(self) -> DeviceEntry:
-        return DeviceEntry(self.name, self.address, dict(self.labels), self.insecure)
+        return DeviceEntry(self.name, self.address, dict(self.labels), self.insecure, self.ssh, self.state_dir)
 
 
 class _InventoryFile(BaseModel):
@@ -299,6 +330,9 @@ def _update(row: CommentedMap, entry: DeviceEntry) -> None:
         row["address"] = entry.address
     if entry.insecure != row.get("insecure", False):
         row["insecure"] = entry.insecure
+    for key, value in (("ssh", entry.ssh), ("state_dir", entry.state_dir)):
+        if value != row.get(key, ""):
+            row[key] = value
     labels = row.get("labels")
     present = {} if labels is None else {str(key): _label_text(value) for key, value in labels.items()}
     if present != entry.labels:

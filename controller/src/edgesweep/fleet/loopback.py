@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Collection
+from pathlib import Path
 
 from edgesweep.fleet.inventory import entry_of, load_inventory, save_inventory
 from edgesweep.fleet.inventory_file import STARTED_BY
@@ -19,6 +20,11 @@ from edgesweep.home import Home
 DEVICE = "local"
 #: Marks an entry as ours, so that it is not taken for the user's.
 LABELS = {STARTED_BY: "edgesweep"}
+
+
+def state_dir_on_this_host(home: Home) -> Path:
+    """The state folder of the agent on this host."""
+    return home.state / "agents" / DEVICE
 
 
 def wants_agent(home: Home, names: Collection[str]) -> bool:
@@ -39,7 +45,7 @@ async def agent_on_this_host(home: Home) -> AsyncIterator[None]:
     ensure_lab(home.pki)
     tls_dir = ensure_device(home.pki, DEVICE)
     async with LocalAgent() as agent:
-        address = await agent.start(DEVICE, home.state / "agents" / DEVICE, tls_dir)
+        address = await agent.start(DEVICE, state_dir_on_this_host(home), tls_dir)
         ours = entry_of(DEVICE, address, LABELS)
         inventory = load_inventory(home.inventory)
         users_own = [entry for entry in inventory.devices if entry.name == DEVICE and not entry.on_demand]

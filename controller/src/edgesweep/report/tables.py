@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgesweep.report import units
-from edgesweep.report.facts import beside_the_median, device_facts, peak_memory, short_provider
+from edgesweep.report.facts import beside_the_median, peak_memory
 from edgesweep.report.matrix import Block, matrix_blocks
 from edgesweep.report.outcomes import (
     OUTCOMES,
@@ -346,48 +346,3 @@ def runs_table(document: Doc) -> RenderableType:
             Text(", ").join([styled(word, f"{counts[word]} {word}") for word in ordered]),
         )
     return Adaptive(lambda _width: table)
-
-
-def device_table(record: Doc) -> RenderableType:
-    """One device: its facts, then its runtimes with the providers that really ran a node."""
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column(overflow="fold")
-    for name, value in device_facts(record):
-        facts.add_row(name, Text(value))
-    runtimes = plain_table()
-    for head in ("runtime", "onnxruntime", "Python"):
-        runtimes.add_column(head, no_wrap=True)
-    runtimes.add_column("providers that ran", overflow="fold")
-    runtimes.add_column("harness\nfloor", justify="right", no_wrap=True)
-    runtimes.add_column("newest\nopset", justify="right", no_wrap=True)
-    runtimes.add_column("newest\nIR", justify="right", no_wrap=True)
-    for runtime in record.get("runtimes") or []:
-        ran = ", ".join(short_provider(probe["name"]) for probe in runtime.get("providers") or [] if probe["nodes"])
-        state = (
-            Text(f"cannot be used: {runtime['fault']}", style="red") if runtime.get("fault") else Text(ran or "none")
-        )
-        floor = runtime.get("harness_floor_s")
-        runtimes.add_row(
-            Text(runtime["id"]),
-            Text(runtime["version"]),
-            Text(runtime["python_version"]),
-            state,
-            units.seconds(floor),
-            units.count(runtime.get("max_opset")),
-            units.count(runtime.get("max_ir_version")),
-        )
-    missing = Text("no runtime: install onnxruntime in a Python environment on the device, then restart its agent")
-    shown: RenderableType = runtimes if record.get("runtimes") else missing
-    takes = [Text(text, overflow="fold") for runtime in record.get("runtimes") or [] for text in _takes(runtime)]
-    return Adaptive(lambda _width: Group(heading(record["name"]), facts, Text(), shown, *takes))
-
-
-def _takes(runtime: Doc) -> Iterable[str]:
-    """What a model for the runtime may hold, and which wheels go beside it, as far as its agent found out."""
-    if runtime.get("types"):
-        yield f"{runtime['id']} takes the types {', '.join(runtime['types'])}"
-    if runtime.get("domains"):
-        yield f"{runtime['id']} knows the operators of {', '.join(runtime['domains'])}"
-    if runtime.get("wheel_tag"):
-        yield f"{runtime['id']} takes wheels up to {runtime['wheel_tag']}"

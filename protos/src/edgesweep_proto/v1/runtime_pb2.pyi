@@ -87,6 +87,7 @@ class Runtime(_message.Message):
     CALL_FIELD_NUMBER: _builtins.int
     CALL_COSTS_S_FIELD_NUMBER: _builtins.int
     WHEEL_TAG_FIELD_NUMBER: _builtins.int
+    INSTALLED_AS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     flavour: _builtins.str
     version: _builtins.str
@@ -108,6 +109,8 @@ class Runtime(_message.Message):
     """The newest wheel tag that this interpreter takes, such as cp311-cp311-manylinux_2_36_aarch64: it takes that tag's older
     manylinux versions too.
     """
+    installed_as: _builtins.str
+    """The name of the folder in the agent's own `runtimes` in which it was installed; empty for one that lives elsewhere."""
     @_builtins.property
     def listed_providers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """As compiled in, in onnxruntime's own order."""
@@ -142,10 +145,11 @@ class Runtime(_message.Message):
         call: _builtins.str = ...,
         call_costs_s: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         wheel_tag: _builtins.str = ...,
+        installed_as: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s", "_max_ir_version", b"_max_ir_version", "_max_opset", b"_max_opset", "harness_floor_s", b"harness_floor_s", "max_ir_version", b"max_ir_version", "max_opset", b"max_opset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s", "_max_ir_version", b"_max_ir_version", "_max_opset", b"_max_opset", "build_info", b"build_info", "call", b"call", "call_costs_s", b"call_costs_s", "domains", b"domains", "fault", b"fault", "flavour", b"flavour", "harness_floor_s", b"harness_floor_s", "id", b"id", "listed_providers", b"listed_providers", "max_ir_version", b"max_ir_version", "max_opset", b"max_opset", "numpy_version", b"numpy_version", "providers", b"providers", "python_version", b"python_version", "types", b"types", "version", b"version", "wheel_tag", b"wheel_tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s", "_max_ir_version", b"_max_ir_version", "_max_opset", b"_max_opset", "build_info", b"build_info", "call", b"call", "call_costs_s", b"call_costs_s", "domains", b"domains", "fault", b"fault", "flavour", b"flavour", "harness_floor_s", b"harness_floor_s", "id", b"id", "installed_as", b"installed_as", "listed_providers", b"listed_providers", "max_ir_version", b"max_ir_version", "max_opset", b"max_opset", "numpy_version", b"numpy_version", "providers", b"providers", "python_version", b"python_version", "types", b"types", "version", b"version", "wheel_tag", b"wheel_tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__harness_floor_s: _TypeAlias = _typing.Literal["harness_floor_s"]  # noqa: Y015
     _WhichOneofArgType__harness_floor_s: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s"]  # noqa: Y015
