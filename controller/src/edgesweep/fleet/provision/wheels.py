@@ -152,7 +152,9 @@ def _fault(text: str, source: Source) -> Exception:
     if _NO_PIP.search(text):
         return _NoPipError(NO_PIP)
     if _NOTHING_FITS.search(text):
-        return UnfitError(_span(releases) if "found for onnxruntime" in text and releases else f"({lines[-1]})")
+        # Of a conflict the first line tells between what; of all else the last one is the conclusion.
+        words = lines[0 if "ResolutionImpossible" in text else -1]
+        return UnfitError(_span(releases) if "found for onnxruntime" in text and releases else f"({words})")
     return _trouble(text, lines[-1])
 
 
