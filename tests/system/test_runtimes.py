@@ -44,11 +44,11 @@ def wheels(tmp_path: Path) -> Path:
     here = Path(importlib.metadata.distribution("onnxruntime").locate_file(""))
     make_wheel(folder, "onnxruntime", HERE, {"here.pth": f"{here}\n"})
     make_wheel(folder, "numpy", importlib.metadata.version("numpy"), {"there.pth": f"{here}\n"})
-    make_wheel(folder, "onnxruntime", "0.0.1", {"onnxruntime/__init__.py": "raise ImportError('libcudart.so.12')"})
+    make_wheel(folder, "onnxruntime", "9.0.1", {"onnxruntime/__init__.py": "raise ImportError('libcudart.so.12')"})
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     waits = f"open({str(gate)!r}, 'w').close(); open({str(gate)!r}).close()"
-    make_wheel(folder, "onnxruntime", "0.0.2", {"onnxruntime/__init__.py": waits})
+    make_wheel(folder, "onnxruntime", "9.0.2", {"onnxruntime/__init__.py": waits})
     for bundled in (Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"):
         shutil.copy(bundled, folder)
     return folder
@@ -79,7 +79,7 @@ def made(lab) -> list[str]:
 
 def test_install_probe_list_and_remove(lab, desk, wheels) -> None:
     assert names(lab) == [HERE]
-    row, broken = install(lab, HERE, "0.0.1", "--wheels", str(wheels), code=ExitCode.LAB)
+    row, broken = install(lab, HERE, "9.0.1", "--wheels", str(wheels), code=ExitCode.LAB)
     assert (row["state"], row["version"], row["cause"]) == ("installed", HERE, None)
     assert (row["probe"]["id"], row["probe"]["installed_as"]) == (HERE, HERE)
     assert row["path"] == str(lab.root / "state-desk" / "runtimes" / HERE)
@@ -118,7 +118,7 @@ def test_install_probe_list_and_remove(lab, desk, wheels) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_an_install_that_is_cut_short_leaves_nothing(lab, desk, wheels, number, code) -> None:
-    command = lab.start_cli("runtime", "install", "desk", "0.0.2", "--wheels", str(wheels), "--python", sys.executable)
+    command = lab.start_cli("runtime", "install", "desk", "9.0.2", "--wheels", str(wheels), "--python", sys.executable)
     (lab.root / "gate").open().close()
     children = psutil.Process(command.pid).children(recursive=True)
     assert len(children) > 1

@@ -108,6 +108,18 @@ async def test_a_board_with_internet_fetches_for_itself(board, wheel, monkeypatc
     assert board.there() == ["1.16.3", "openvino-1.24.1"]
 
 
+async def test_a_board_without_internet_is_said_to_have_none(board, monkeypatch) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    with pytest.raises(EdgesweepError, match="the board cannot reach its package index") as caught:
+        await board.provisioner().install([parse_wanted("1.20.1")], Source(), board.cache, online=True, done=print)
+    assert caught.value.code == "index_unreachable"
+    assert board.left_over() == []
+
+
 async def test_what_cannot_be_imported_is_not_there_afterwards(board, wheel) -> None:
     broken = {
         "raise ImportError('libfoo.so.1: cannot open shared object file')": "libfoo.so.1: cannot open",

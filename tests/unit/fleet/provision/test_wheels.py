@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -60,6 +62,37 @@ async def test_a_wheel_that_does_not_fit_says_what_there_is(wheels: Path, wheel,
         wheel(wheels, "onnxruntime", version, tag="cp310-cp310-manylinux_2_27_aarch64")
     with pytest.raises(UnfitError, match=r"has wheels of 1\.20\.0 to 1\.21\.0"):
         await collect(parse_wanted("1.16.3"), PYTHON, Source(wheels), into)
+
+
+@pytest.mark.parametrize("status", [None, 401, 404, 503])
+async def test_an_index_that_does_not_answer_is_no_lack_of_wheels(status, monkeypatch, into: Path) -> None:
+    """A local server that refuses, or none at all; pip's own words are the same for all of them."""
+    server = await asyncio.start_server(lambda reader, writer: refuse(reader, writer, status), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    if status is None:
+        server.close()
+        await server.wait_closed()
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple")
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    if status == 404:
+        with pytest.raises(UnfitError, match="No matching distribution"):
+            await collect(parse_wanted("1.20.1"), PYTHON, Source(), into)
+    else:
+        with pytest.raises(EdgesweepError, match="cannot be fetched from the package index") as caught:
+            await collect(parse_wanted("1.20.1"), PYTHON, Source(), into)
+        assert caught.value.code == "index_unreachable"
+    server.close()
+    assert os.listdir(into) == []  # noqa: PTH208 - one call, in a test without a loop to hold up
+
+
+async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, status: int) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+    await writer.drain()
+    writer.close()
 
 
 async def test_a_vendors_file_that_is_for_another_python_does_not_fit(wheels: Path, wheel, into: Path) -> None:

@@ -317,14 +317,30 @@ def _pip_install(pip: list[str], job: dict[str, Any], wheels: str, draft: str) -
         constraints = os.path.join(draft, "constraints.txt")
         with open(constraints, "w", encoding="utf-8") as file:
             file.writelines(line + "\n" for line in job["constraints"])
-        command += ["--constraint", constraints]
+        command += ["--constraint", constraints, "--log", os.path.join(draft, "pip.log")]
     else:
         command += ["--no-index", "--no-cache-dir", "--find-links", wheels]
     requirement = job["requirement"]
     command.append(os.path.join(wheels, requirement) if requirement.endswith(".whl") else requirement)
     # What the worker needs besides, whether the runtime's own wheel says so or not.
     command.append("numpy")
-    _run(command, draft, isolated=not job["online"])
+    try:
+        _run(command, draft, isolated=not job["online"])
+    except Refused as refused:
+        if refused.code == "runtime_unfit" and job["online"]:
+            _blame_the_index(os.path.join(draft, "pip.log"))
+        raise
+
+
+def _blame_the_index(log: str) -> None:
+    """Tell an index that did not answer from one that has nothing: only pip's log does."""
+    try:
+        with open(log, encoding="utf-8", errors="replace") as file:
+            failed = [line.split(": ", 1)[1] for line in file if "Could not fetch URL" in line and ": 404 " not in line]
+    except OSError:
+        return
+    if failed:
+        raise Refused("index_unreachable", f"the board cannot reach its package index: {failed[0].strip()}")
 
 
 def _check(python: str, draft: str) -> dict[str, Any]:

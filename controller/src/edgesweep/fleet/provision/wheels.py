@@ -27,10 +27,8 @@ NO_PIP = "has no pip of its own (Debian: apt-get install python3-venv), and no w
 _NOTHING_FITS = re.compile(
     r"No matching distribution|Could not find a version|is not a supported wheel|ResolutionImpossible|conflicting dep"
 )
-_NO_INDEX = re.compile(
-    r"NewConnectionError|ConnectionError|Failed to establish|Could not fetch URL|Name or service not known|"
-    r"Temporary failure in name|Read timed out|ProxyError|SSLError|HTTP error|Max retries"
-)
+#: In pip's log; on its streams an index that does not answer looks like one that has nothing.
+_NOT_FETCHED = re.compile(r"Could not fetch URL \S+: (?!404 )(.*?)(?: for url: .*)?(?: - skipping)?$", re.MULTILINE)
 _NO_PIP = re.compile(r"No matching distribution found for pip$", re.MULTILINE)
 _OFFERED = re.compile(r"\(from versions: ([^)]*)\)")
 _RELEASE = re.compile(r"\d+(\.\d+)+")
@@ -116,6 +114,8 @@ async def _download(arguments: Iterable[str], interpreter: Interpreter, source: 
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--quiet"]
     command += ["--only-binary=:all:", "--implementation", "cp"]
     command += ["--python-version", ".".join(map(str, interpreter.version)), "--dest", str(folder)]
+    log = folder / "pip.log"
+    command += ["--log", str(log)]
     for tag in platform_tags(interpreter):
         command += ["--platform", tag]
     environ = dict(os.environ)
@@ -138,21 +138,34 @@ async def _download(arguments: Iterable[str], interpreter: Interpreter, source: 
         if process.returncode is None:
             process.kill()
             await process.wait()
+    history = await asyncio.to_thread(_take, log)
     if process.returncode:
-        raise _fault(out.decode("utf-8", "replace"), source)
+        raise _fault(out.decode("utf-8", "replace"), history, source)
 
 
-def _fault(text: str, source: Source) -> Exception:
+def _take(log: Path) -> str:
+    """What is in a log, which is gone then."""
+    try:
+        text = log.read_text("utf-8", "replace")
+        log.unlink()
+    except OSError:
+        return ""
+    return text
+
+
+def _fault(text: str, history: str, source: Source) -> Exception:
     errors = [line.removeprefix("ERROR:").strip() for line in text.splitlines() if line.startswith("ERROR:")]
     lines = errors or [line.strip() for line in text.splitlines() if line.strip()] or ["pip said nothing"]
     offered = _OFFERED.search(text)
     releases = [] if offered is None else [word for word in offered[1].split(", ") if _RELEASE.fullmatch(word)]
-    if source.folder is None and not releases and _NO_INDEX.search(text):
-        return EdgesweepError("index_unreachable", f"the wheels cannot be fetched: {lines[-1]}")
+    if source.folder is None and not releases and (silent := _NOT_FETCHED.search(history)):
+        return EdgesweepError("index_unreachable", f"the wheels cannot be fetched from the package index: {silent[1]}")
     if _NO_PIP.search(text):
         return _NoPipError(NO_PIP)
     if _NOTHING_FITS.search(text):
-        return UnfitError(_span(releases) if "found for onnxruntime" in text and releases else f"({lines[-1]})")
+        # Of a conflict the first line tells between what; of all else the last one is the conclusion.
+        words = lines[0 if "ResolutionImpossible" in text else -1]
+        return UnfitError(_span(releases) if "found for onnxruntime" in text and releases else f"({words})")
     return _trouble(text, lines[-1])
 
 
