@@ -5,6 +5,7 @@ No ramp here was recorded on a board: each is described after how such a board i
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -32,6 +33,10 @@ PI4 = {
 }
 
 Files = dict[str, str]
+
+#: They go on to the verdicts, which are the controller's; it is not there on the older Python that an agent may have.
+_WITH_VERDICTS = ["test_surroundings.py", "test_trace.py"]
+collect_ignore = [] if importlib.util.find_spec("edgesweep") else _WITH_VERDICTS
 
 
 def celsius(value: float) -> Files:
