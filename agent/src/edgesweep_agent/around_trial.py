@@ -18,7 +18,6 @@ from edgesweep_agent.cpu_clusters import CpuChoice
 from edgesweep_agent.energy import MIN_WINDOW_S, idle_watts, tells_joules, told_energy
 from edgesweep_agent.gates import TAGS
 from edgesweep_agent.probes import take_reading
-from edgesweep_agent.probes.throttle import throttled_since_boot
 from edgesweep_agent.sampled import sampler_job
 from edgesweep_agent.sampler_process import SamplerProcess, Seen
 
@@ -40,7 +39,6 @@ class Around:
         self._tags: list[str] = []
         self._before: Reading | None = None
         self._after: Reading | None = None
-        self._throttled: frozenset[str] = frozenset()
         self._sampler: SamplerProcess | None = None
         self._seen = Seen()
         self._idle_before_w: float | None = None
@@ -61,7 +59,6 @@ class Around:
         except BaseException:
             board.clocks.restore()
             raise
-        self._throttled = throttled_since_boot(board.sysroot)
         self._before = take_reading(board.sysroot)
 
     async def __aexit__(
@@ -72,7 +69,8 @@ class Around:
             if self._sampler is not None and kind is None:
                 self._seen = await self._sampler.seen()
             self._after = take_reading(board.sysroot)
-            newly = throttled_since_boot(board.sysroot) - self._throttled
+            before = self._before.throttled_since_boot if self._before else ()
+            newly = set(self._after.throttled_since_boot) - set(before)
             self._tags += [f"throttled:{name}" for name in sorted(newly)]
             if self._seen.energy is not None and self._seen.energy.window_s >= MIN_WINDOW_S and self._idle_before_w:
                 self._idle_after_w = await idle_watts(board.sysroot, board.pace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import gc
 import math
@@ -66,7 +67,7 @@ class Goal:
     latest: int = sys.maxsize
 
 
-class Scenario:
+class Scenario(abc.ABC):
     """One way to call the model again and again; `run` times one stretch of calls.
 
     `waited_ns` is the time that threads which have ended since stood ready without a CPU; the kernel forgets it with them.
@@ -74,16 +75,16 @@ class Scenario:
 
     waited_ns = 0
 
+    @abc.abstractmethod
     def run(self, goal: Goal) -> Timed:
         """Call and time until `goal` says so.
 
         Returns:
             Samples and the reason, which is "" when only the room for samples is full.
         """
-        raise NotImplementedError
 
-    def lead_in(self, typical_ns: float) -> None:
-        """Bring the model back into the caches, untimed."""
+    def lead_in(self, typical_ns: float) -> None:  # noqa: B027 - a scenario with pauses of its own has none
+        """Bring the model back into the caches, untimed; nothing by default."""
 
 
 class Closed(Scenario):

@@ -8,7 +8,6 @@ import pytest
 from edgesweep_agent.device_facts import board, cpu_model, describe_device, emulated
 from edgesweep_agent.oom import oom_count
 from edgesweep_agent.probes import answering, take_reading
-from edgesweep_agent.probes.throttle import throttled_since_boot
 
 FAKE_PI = {
     "sys/devices/system/cpu/cpufreq/policy0/scaling_cur_freq": "1500000\n",
@@ -45,7 +44,7 @@ def test_a_fake_pi_is_read_in_si_units(tmp_path: Path) -> None:
     assert reading.governors == {"policy0": "ondemand", "policy4": "performance"}
     assert reading.temperatures_c == {"cpu-thermal": 61.25, "cpu-thermal:1": -5.0}
     assert reading.throttle == ("under_voltage", "throttled")
-    assert throttled_since_boot(tmp_path) == {"under_voltage", "throttled"}
+    assert set(take_reading(tmp_path).throttled_since_boot) == {"under_voltage", "throttled"}
     assert reading.memory_available_bytes == 6000 * 1024
     assert reading.swap_used_bytes == 60 * 1024
     assert reading.load_1m == 0.52
@@ -60,7 +59,7 @@ def test_a_board_without_sensors_reads_as_nothing(tmp_path: Path) -> None:
     assert (reading.temperatures_c, reading.frequencies_hz, reading.throttle) == ({}, {}, ())
     assert (reading.load_1m, reading.cpu_pressure, reading.memory_available_bytes) == (None, None, None)
     assert answering(tmp_path) == ()
-    assert throttled_since_boot(tmp_path) == frozenset()
+    assert take_reading(tmp_path).throttled_since_boot == ()
     device = describe_device("bare", tmp_path, tmp_path)
     assert (device.board, device.cpu_model, device.boot_id, device.memory_total_bytes) == ("", "", "", 0)
 

@@ -30,12 +30,6 @@ def read(sysroot: Path) -> dict[str, Any]:
     return {} if bits is None else {"throttle": _names(bits), "throttled_since_boot": _names(bits >> SINCE_BOOT_SHIFT)}
 
 
-def throttled_since_boot(sysroot: Path) -> frozenset[str]:
-    """Reasons that were in force at any time since boot: the difference of two looks shows what came between."""
-    bits = _bits(sysroot)
-    return frozenset() if bits is None else frozenset(_names(bits >> SINCE_BOOT_SHIFT))
-
-
 def _names(bits: int) -> tuple[str, ...]:
     return tuple(name for place, name in enumerate(REASONS) if bits >> place & 1)
 
