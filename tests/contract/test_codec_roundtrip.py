@@ -11,7 +11,7 @@ import typing
 from typing import Any
 
 import pytest
-from edgesweep_proto import blob, device, evidence, lease, trial
+from edgesweep_proto import blob, device, evidence, execution, lease, trial
 from edgesweep_proto.codec import MESSAGES, enum_from_proto, enum_to_proto, from_json, from_proto, to_json, to_proto
 from edgesweep_proto.trial import Stage, TrialOutcome, TrialResult, TrialState, WireEnum
 from edgesweep_proto.v1 import trial_pb2
@@ -76,7 +76,7 @@ def instances(cls: type[Any]) -> st.SearchStrategy[Any]:
 def test_every_domain_type_is_registered():
     defined = {
         cls
-        for module in (blob, device, evidence, lease, trial)
+        for module in (blob, device, evidence, execution, lease, trial)
         for _, cls in inspect.getmembers(module, dataclasses.is_dataclass)
         if cls.__module__ == module.__name__
     }

@@ -16,6 +16,7 @@ from edgesweep_agent.digest import sha256
 #: Fields of a result that a worker may fill.
 _FACTS = (
     "session", "cold_start", "memory", "placement", "numerics", "accounting", "samples", "tags", "threads", "arena",
+    "compile", "node_profile", "outputs", "diagnosis",
 )  # fmt: skip
 
 _NO_BLOB = {"blob": {"sha256": "", "size_bytes": 0}}

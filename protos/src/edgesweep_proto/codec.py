@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from edgesweep_proto import blob, device, evidence, lease, trial
-from edgesweep_proto.v1 import blob_pb2, device_pb2, evidence_pb2, lease_pb2, runtime_pb2, trial_pb2
+from edgesweep_proto import blob, device, evidence, execution, lease, trial
+from edgesweep_proto.v1 import blob_pb2, device_pb2, evidence_pb2, execution_pb2, lease_pb2, runtime_pb2, trial_pb2
 
 T = TypeVar("T")
 
@@ -26,6 +26,7 @@ MESSAGES: dict[type[Any], type[Message]] = {
     blob.Tensor: blob_pb2.Tensor,
     device.CpuCluster: device_pb2.CpuCluster,
     device.Device: device_pb2.Device,
+    device.Plugin: runtime_pb2.Plugin,
     device.ProviderProbe: runtime_pb2.ProviderProbe,
     device.Reading: device_pb2.Reading,
     device.Runtime: runtime_pb2.Runtime,
@@ -34,10 +35,18 @@ MESSAGES: dict[type[Any], type[Message]] = {
     evidence.Energy: evidence_pb2.Energy,
     evidence.Gate: evidence_pb2.Gate,
     evidence.ThreadFacts: evidence_pb2.ThreadFacts,
+    execution.Compile: execution_pb2.Compile,
+    execution.Diagnosis: execution_pb2.Diagnosis,
+    execution.NodeProfile: execution_pb2.NodeProfile,
+    execution.NodeTime: execution_pb2.NodeTime,
+    execution.OperatorFault: execution_pb2.OperatorFault,
+    execution.OutputSummary: execution_pb2.OutputSummary,
+    execution.ShapeChange: execution_pb2.ShapeChange,
     lease.Lease: lease_pb2.Lease,
     trial.Accounting: trial_pb2.Accounting,
     trial.ColdStart: trial_pb2.ColdStart,
     trial.MemoryPhase: trial_pb2.MemoryPhase,
+    trial.NamedInputs: trial_pb2.NamedInputs,
     trial.Numerics: trial_pb2.Numerics,
     trial.Placement: trial_pb2.Placement,
     trial.Protocol: trial_pb2.Protocol,

@@ -7,11 +7,32 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ProviderProbe:
-    """What one execution provider did in a throwaway session; `nodes` 0 means only listed."""
+    """What one execution provider did in a throwaway session; `nodes` 0 means only listed.
+
+    `precisions` are those of fp32, fp16 and int8 of which it ran a node. `plugin` names the library that brings it.
+    """
 
     name: str
     nodes: int
     message: str = ""
+    precisions: tuple[str, ...] = ()
+    plugin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A library of execution providers that is registered with a runtime; `fault` says why it cannot be.
+
+    `library` is its file's name, `distribution` the package that it was found in. `devices` are what it found to run on:
+    none means that it is not usable here.
+    """
+
+    name: str
+    distribution: str = ""
+    version: str = ""
+    library: str = ""
+    devices: tuple[str, ...] = ()
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +64,7 @@ class Runtime:
     call_costs_s: dict[str, float] = field(default_factory=dict)
     wheel_tag: str = ""
     installed_as: str = ""
+    plugins: tuple[Plugin, ...] = ()
 
     @property
     def usable_providers(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from enum import Enum
 from edgesweep_proto.blob import Blob, Manifest, Tensor
 from edgesweep_proto.device import Reading
 from edgesweep_proto.evidence import ArenaMemory, DeviceTrace, Energy, Gate, ThreadFacts
+from edgesweep_proto.execution import Compile, Diagnosis, NodeProfile, OutputSummary
 
 
 class WireEnum(str, Enum):  # noqa: UP042 - StrEnum is new in Python 3.11
@@ -97,7 +98,8 @@ class Protocol:
 
     `scenario` is closed (back to back), paced (one inference every `period_s`) or sustained (for `min_duration_s`,
     whatever the interval). `page_cache` is warm or cold, `provider_cache` asis, empty or primed. With an `idle_wait_s` or
-    `thermal_wait_s` of 0 it is only recorded whether the device is idle and cool.
+    `thermal_wait_s` of 0 it is only recorded whether the device is idle and cool. An `untimed` trial ends when its
+    outputs are verified and its placement is read; with `node_profile` the slowest nodes are told.
     """
 
     warmup_min_runs: int = 3
@@ -118,11 +120,24 @@ class Protocol:
     idle_wait_s: float = 0.0
     thermal_wait_s: float = 0.0
     fix_clocks: bool = False
+    untimed: bool = False
+    node_profile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NamedInputs:
+    """The model's inputs at another shape."""
+
+    shape: str
+    inputs: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One fresh worker process measuring one cell once. `id` is run/key/round/attempt."""
+    """One fresh worker process measuring one cell once. `id` is run/key/round/attempt.
+
+    `other_inputs` are shapes to change to and back in an untimed session, to see what a change costs.
+    """
 
     id: str
     run_id: str
@@ -139,11 +154,13 @@ class Trial:
     session: SessionOptions
     protocol: Protocol
     deadlines_s: dict[str, float] = field(default_factory=dict)
+    other_inputs: tuple[NamedInputs, ...] = ()
 
     @property
     def blobs(self) -> tuple[Blob, ...]:
         """Everything that the board must hold before the trial can start."""
-        return (*self.artifact.blobs, *(tensor.blob for tensor in (*self.inputs, *self.references)))
+        others = (tensor for named in self.other_inputs for tensor in named.inputs)
+        return (*self.artifact.blobs, *(tensor.blob for tensor in (*self.inputs, *self.references, *others)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,20 +212,29 @@ class ColdStart:
 
 @dataclass(frozen=True, slots=True)
 class ProviderShare:
-    """Nodes (and, where known, the share of time from 0 to 1) that one provider really got."""
+    """Nodes (and, where known, the share of time from 0 to 1) that one provider really got.
+
+    `subgraphs` is the number of parts of the graph that it got as one, `operators` its nodes by operator.
+    """
 
     provider: str
     nodes: int
     time_share: float | None = None
+    subgraphs: int | None = None
+    operators: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where the nodes went. `method` is assignment, profile or provider_list; `hash` names the placement."""
+    """Where the nodes went. `method` is assignment, profile or provider_list; `hash` names the placement.
+
+    `model_nodes` counts the nodes of the model as it was given; the shares are of the graph as it was optimised.
+    """
 
     method: str
     hash: str
     shares: tuple[ProviderShare, ...]
+    model_nodes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,3 +340,7 @@ class TrialResult:
     trace: DeviceTrace | None = None
     energy: Energy | None = None
     arena: ArenaMemory | None = None
+    compile: Compile | None = None
+    node_profile: NodeProfile | None = None
+    outputs: tuple[OutputSummary, ...] = ()
+    diagnosis: Diagnosis | None = None

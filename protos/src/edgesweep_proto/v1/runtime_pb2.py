@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n edgesweep_proto/v1/runtime.proto\x12\x12\x65\x64gesweep_proto.v1\"=\n\rProviderProbe\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05nodes\x18\x02 \x01(\r\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xae\x04\n\x07Runtime\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x66lavour\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x12\n\nbuild_info\x18\x04 \x01(\t\x12\x16\n\x0epython_version\x18\x05 \x01(\t\x12\x15\n\rnumpy_version\x18\x06 \x01(\t\x12\x18\n\x10listed_providers\x18\x07 \x03(\t\x12\x34\n\tproviders\x18\x08 \x03(\x0b\x32!.edgesweep_proto.v1.ProviderProbe\x12\x1c\n\x0fharness_floor_s\x18\t \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x66\x61ult\x18\n \x01(\t\x12\x16\n\tmax_opset\x18\x0b \x01(\rH\x01\x88\x01\x01\x12\x1b\n\x0emax_ir_version\x18\x0c \x01(\rH\x02\x88\x01\x01\x12\r\n\x05types\x18\r \x03(\t\x12\x0f\n\x07\x64omains\x18\x0e \x03(\t\x12\x0c\n\x04\x63\x61ll\x18\x0f \x01(\t\x12\x41\n\x0c\x63\x61ll_costs_s\x18\x10 \x03(\x0b\x32+.edgesweep_proto.v1.Runtime.CallCostsSEntry\x12\x11\n\twheel_tag\x18\x11 \x01(\t\x12\x14\n\x0cinstalled_as\x18\x12 \x01(\t\x1a\x31\n\x0f\x43\x61llCostsSEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x12\n\x10_harness_floor_sB\x0c\n\n_max_opsetB\x11\n\x0f_max_ir_version\"\x15\n\x13ListRuntimesRequest\"E\n\x14ListRuntimesResponse\x12-\n\x08runtimes\x18\x01 \x03(\x0b\x32\x1b.edgesweep_proto.v1.Runtime\")\n\x13ProbeRuntimeRequest\x12\x12\n\nruntime_id\x18\x01 \x01(\t\"D\n\x14ProbeRuntimeResponse\x12,\n\x07runtime\x18\x01 \x01(\x0b\x32\x1b.edgesweep_proto.v1.Runtime2\xd6\x01\n\x0eRuntimeService\x12\x61\n\x0cListRuntimes\x12\'.edgesweep_proto.v1.ListRuntimesRequest\x1a(.edgesweep_proto.v1.ListRuntimesResponse\x12\x61\n\x0cProbeRuntime\x12\'.edgesweep_proto.v1.ProbeRuntimeRequest\x1a(.edgesweep_proto.v1.ProbeRuntimeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n edgesweep_proto/v1/runtime.proto\x12\x12\x65\x64gesweep_proto.v1\"a\n\rProviderProbe\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05nodes\x18\x02 \x01(\r\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x12\n\nprecisions\x18\x04 \x03(\t\x12\x0e\n\x06plugin\x18\x05 \x01(\t\"n\n\x06Plugin\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64istribution\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0f\n\x07library\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x05 \x03(\t\x12\r\n\x05\x66\x61ult\x18\x06 \x01(\t\"\xdb\x04\n\x07Runtime\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x66lavour\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x12\n\nbuild_info\x18\x04 \x01(\t\x12\x16\n\x0epython_version\x18\x05 \x01(\t\x12\x15\n\rnumpy_version\x18\x06 \x01(\t\x12\x18\n\x10listed_providers\x18\x07 \x03(\t\x12\x34\n\tproviders\x18\x08 \x03(\x0b\x32!.edgesweep_proto.v1.ProviderProbe\x12\x1c\n\x0fharness_floor_s\x18\t \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x66\x61ult\x18\n \x01(\t\x12\x16\n\tmax_opset\x18\x0b \x01(\rH\x01\x88\x01\x01\x12\x1b\n\x0emax_ir_version\x18\x0c \x01(\rH\x02\x88\x01\x01\x12\r\n\x05types\x18\r \x03(\t\x12\x0f\n\x07\x64omains\x18\x0e \x03(\t\x12\x0c\n\x04\x63\x61ll\x18\x0f \x01(\t\x12\x41\n\x0c\x63\x61ll_costs_s\x18\x10 \x03(\x0b\x32+.edgesweep_proto.v1.Runtime.CallCostsSEntry\x12\x11\n\twheel_tag\x18\x11 \x01(\t\x12\x14\n\x0cinstalled_as\x18\x12 \x01(\t\x12+\n\x07plugins\x18\x13 \x03(\x0b\x32\x1a.edgesweep_proto.v1.Plugin\x1a\x31\n\x0f\x43\x61llCostsSEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x12\n\x10_harness_floor_sB\x0c\n\n_max_opsetB\x11\n\x0f_max_ir_version\"\x15\n\x13ListRuntimesRequest\"E\n\x14ListRuntimesResponse\x12-\n\x08runtimes\x18\x01 \x03(\x0b\x32\x1b.edgesweep_proto.v1.Runtime\")\n\x13ProbeRuntimeRequest\x12\x12\n\nruntime_id\x18\x01 \x01(\t\"D\n\x14ProbeRuntimeResponse\x12,\n\x07runtime\x18\x01 \x01(\x0b\x32\x1b.edgesweep_proto.v1.Runtime2\xd6\x01\n\x0eRuntimeService\x12\x61\n\x0cListRuntimes\x12\'.edgesweep_proto.v1.ListRuntimesRequest\x1a(.edgesweep_proto.v1.ListRuntimesResponse\x12\x61\n\x0cProbeRuntime\x12\'.edgesweep_proto.v1.ProbeRuntimeRequest\x1a(.edgesweep_proto.v1.ProbeRuntimeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,19 +34,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNTIME_CALLCOSTSSENTRY']._loaded_options = None
   _globals['_RUNTIME_CALLCOSTSSENTRY']._serialized_options = b'8\001'
   _globals['_PROVIDERPROBE']._serialized_start=56
-  _globals['_PROVIDERPROBE']._serialized_end=117
-  _globals['_RUNTIME']._serialized_start=120
-  _globals['_RUNTIME']._serialized_end=678
-  _globals['_RUNTIME_CALLCOSTSSENTRY']._serialized_start=576
-  _globals['_RUNTIME_CALLCOSTSSENTRY']._serialized_end=625
-  _globals['_LISTRUNTIMESREQUEST']._serialized_start=680
-  _globals['_LISTRUNTIMESREQUEST']._serialized_end=701
-  _globals['_LISTRUNTIMESRESPONSE']._serialized_start=703
-  _globals['_LISTRUNTIMESRESPONSE']._serialized_end=772
-  _globals['_PROBERUNTIMEREQUEST']._serialized_start=774
-  _globals['_PROBERUNTIMEREQUEST']._serialized_end=815
-  _globals['_PROBERUNTIMERESPONSE']._serialized_start=817
-  _globals['_PROBERUNTIMERESPONSE']._serialized_end=885
-  _globals['_RUNTIMESERVICE']._serialized_start=888
-  _globals['_RUNTIMESERVICE']._serialized_end=1102
+  _globals['_PROVIDERPROBE']._serialized_end=153
+  _globals['_PLUGIN']._serialized_start=155
+  _globals['_PLUGIN']._serialized_end=265
+  _globals['_RUNTIME']._serialized_start=268
+  _globals['_RUNTIME']._serialized_end=871
+  _globals['_RUNTIME_CALLCOSTSSENTRY']._serialized_start=769
+  _globals['_RUNTIME_CALLCOSTSSENTRY']._serialized_end=818
+  _globals['_LISTRUNTIMESREQUEST']._serialized_start=873
+  _globals['_LISTRUNTIMESREQUEST']._serialized_end=894
+  _globals['_LISTRUNTIMESRESPONSE']._serialized_start=896
+  _globals['_LISTRUNTIMESRESPONSE']._serialized_end=965
+  _globals['_PROBERUNTIMEREQUEST']._serialized_start=967
+  _globals['_PROBERUNTIMEREQUEST']._serialized_end=1008
+  _globals['_PROBERUNTIMERESPONSE']._serialized_start=1010
+  _globals['_PROBERUNTIMERESPONSE']._serialized_end=1078
+  _globals['_RUNTIMESERVICE']._serialized_start=1081
+  _globals['_RUNTIMESERVICE']._serialized_end=1295
 # @@protoc_insertion_point(module_scope)

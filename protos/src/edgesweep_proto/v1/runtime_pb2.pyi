@@ -27,24 +27,77 @@ class ProviderProbe(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     NODES_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    PRECISIONS_FIELD_NUMBER: _builtins.int
+    PLUGIN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     nodes: _builtins.int
     """Nodes of the probe model that really ran on it; 0 means that it is only listed."""
     message: _builtins.str
+    plugin: _builtins.str
+    """The plug-in library that brings it, by the name in Runtime.plugins; empty for one that is compiled in."""
+    @_builtins.property
+    def precisions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of fp32, fp16, int8: the precisions of which it ran at least one node."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         nodes: _builtins.int = ...,
         message: _builtins.str = ...,
+        precisions: _abc.Iterable[_builtins.str] | None = ...,
+        plugin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "name", b"name", "nodes", b"nodes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "name", b"name", "nodes", b"nodes", "plugin", b"plugin", "precisions", b"precisions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProviderProbe: _TypeAlias = ProviderProbe  # noqa: Y015
+
+@_typing.final
+class Plugin(_message.Message):
+    """A library of execution providers that is registered with the runtime, and is no part of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DISTRIBUTION_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    LIBRARY_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    FAULT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As it is registered, such as OpenVINOExecutionProvider."""
+    distribution: _builtins.str
+    """The package that it was found in and its version; empty for one that the agent's settings name."""
+    version: _builtins.str
+    library: _builtins.str
+    """File name of the library, without its folder."""
+    fault: _builtins.str
+    """Why it cannot be registered; empty when it can."""
+    @_builtins.property
+    def devices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it found to run on, such as `OpenVINOExecutionProvider CPU Intel`; registered and without a device is not usable."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        distribution: _builtins.str = ...,
+        version: _builtins.str = ...,
+        library: _builtins.str = ...,
+        devices: _abc.Iterable[_builtins.str] | None = ...,
+        fault: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "distribution", b"distribution", "fault", b"fault", "library", b"library", "name", b"name", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Plugin: _TypeAlias = Plugin  # noqa: Y015
 
 @_typing.final
 class Runtime(_message.Message):
@@ -88,6 +141,7 @@ class Runtime(_message.Message):
     CALL_COSTS_S_FIELD_NUMBER: _builtins.int
     WHEEL_TAG_FIELD_NUMBER: _builtins.int
     INSTALLED_AS_FIELD_NUMBER: _builtins.int
+    PLUGINS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     flavour: _builtins.str
     version: _builtins.str
@@ -125,6 +179,8 @@ class Runtime(_message.Message):
     def domains(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def call_costs_s(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
+    @_builtins.property
+    def plugins(self) -> _containers.RepeatedCompositeFieldContainer[Global___Plugin]: ...
     def __init__(
         self,
         *,
@@ -146,10 +202,11 @@ class Runtime(_message.Message):
         call_costs_s: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         wheel_tag: _builtins.str = ...,
         installed_as: _builtins.str = ...,
+        plugins: _abc.Iterable[Global___Plugin] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s", "_max_ir_version", b"_max_ir_version", "_max_opset", b"_max_opset", "harness_floor_s", b"harness_floor_s", "max_ir_version", b"max_ir_version", "max_opset", b"max_opset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s", "_max_ir_version", b"_max_ir_version", "_max_opset", b"_max_opset", "build_info", b"build_info", "call", b"call", "call_costs_s", b"call_costs_s", "domains", b"domains", "fault", b"fault", "flavour", b"flavour", "harness_floor_s", b"harness_floor_s", "id", b"id", "installed_as", b"installed_as", "listed_providers", b"listed_providers", "max_ir_version", b"max_ir_version", "max_opset", b"max_opset", "numpy_version", b"numpy_version", "providers", b"providers", "python_version", b"python_version", "types", b"types", "version", b"version", "wheel_tag", b"wheel_tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s", "_max_ir_version", b"_max_ir_version", "_max_opset", b"_max_opset", "build_info", b"build_info", "call", b"call", "call_costs_s", b"call_costs_s", "domains", b"domains", "fault", b"fault", "flavour", b"flavour", "harness_floor_s", b"harness_floor_s", "id", b"id", "installed_as", b"installed_as", "listed_providers", b"listed_providers", "max_ir_version", b"max_ir_version", "max_opset", b"max_opset", "numpy_version", b"numpy_version", "plugins", b"plugins", "providers", b"providers", "python_version", b"python_version", "types", b"types", "version", b"version", "wheel_tag", b"wheel_tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__harness_floor_s: _TypeAlias = _typing.Literal["harness_floor_s"]  # noqa: Y015
     _WhichOneofArgType__harness_floor_s: _TypeAlias = _typing.Literal["_harness_floor_s", b"_harness_floor_s"]  # noqa: Y015

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from edgesweep_proto.v1 import blob_pb2 as _blob_pb2
 from edgesweep_proto.v1 import device_pb2 as _device_pb2
 from edgesweep_proto.v1 import evidence_pb2 as _evidence_pb2
+from edgesweep_proto.v1 import execution_pb2 as _execution_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -230,6 +231,8 @@ class Protocol(_message.Message):
     IDLE_WAIT_S_FIELD_NUMBER: _builtins.int
     THERMAL_WAIT_S_FIELD_NUMBER: _builtins.int
     FIX_CLOCKS_FIELD_NUMBER: _builtins.int
+    UNTIMED_FIELD_NUMBER: _builtins.int
+    NODE_PROFILE_FIELD_NUMBER: _builtins.int
     warmup_min_runs: _builtins.int
     warmup_min_s: _builtins.float
     min_inferences: _builtins.int
@@ -260,6 +263,10 @@ class Protocol(_message.Message):
     thermal_wait_s: _builtins.float
     fix_clocks: _builtins.bool
     """Whether clocks are to be fixed for the trial, where the agent may; they are always put back."""
+    untimed: _builtins.bool
+    """Nothing is timed: the trial ends when its outputs are verified and its placement is read."""
+    node_profile: _builtins.bool
+    """The slowest nodes of the model are told."""
     def __init__(
         self,
         *,
@@ -281,14 +288,41 @@ class Protocol(_message.Message):
         idle_wait_s: _builtins.float = ...,
         thermal_wait_s: _builtins.float = ...,
         fix_clocks: _builtins.bool = ...,
+        untimed: _builtins.bool = ...,
+        node_profile: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency", b"concurrency", "fix_clocks", b"fix_clocks", "idle_wait_s", b"idle_wait_s", "io_mode", b"io_mode", "max_duration_s", b"max_duration_s", "max_inferences", b"max_inferences", "min_duration_s", b"min_duration_s", "min_inferences", b"min_inferences", "page_cache", b"page_cache", "period_s", b"period_s", "pin_threads", b"pin_threads", "provider_cache", b"provider_cache", "scenario", b"scenario", "target_half_width", b"target_half_width", "thermal_wait_s", b"thermal_wait_s", "warmup_max_s", b"warmup_max_s", "warmup_min_runs", b"warmup_min_runs", "warmup_min_s", b"warmup_min_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency", b"concurrency", "fix_clocks", b"fix_clocks", "idle_wait_s", b"idle_wait_s", "io_mode", b"io_mode", "max_duration_s", b"max_duration_s", "max_inferences", b"max_inferences", "min_duration_s", b"min_duration_s", "min_inferences", b"min_inferences", "node_profile", b"node_profile", "page_cache", b"page_cache", "period_s", b"period_s", "pin_threads", b"pin_threads", "provider_cache", b"provider_cache", "scenario", b"scenario", "target_half_width", b"target_half_width", "thermal_wait_s", b"thermal_wait_s", "untimed", b"untimed", "warmup_max_s", b"warmup_max_s", "warmup_min_runs", b"warmup_min_runs", "warmup_min_s", b"warmup_min_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Protocol: _TypeAlias = Protocol  # noqa: Y015
+
+@_typing.final
+class NamedInputs(_message.Message):
+    """The model's inputs at another shape."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHAPE_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    shape: _builtins.str
+    @_builtins.property
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[_blob_pb2.Tensor]: ...
+    def __init__(
+        self,
+        *,
+        shape: _builtins.str = ...,
+        inputs: _abc.Iterable[_blob_pb2.Tensor] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "shape", b"shape"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NamedInputs: _TypeAlias = NamedInputs  # noqa: Y015
 
 @_typing.final
 class Trial(_message.Message):
@@ -329,6 +363,7 @@ class Trial(_message.Message):
     SESSION_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
     DEADLINES_S_FIELD_NUMBER: _builtins.int
+    OTHER_INPUTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """run/key/round/attempt"""
     run_id: _builtins.str
@@ -357,6 +392,10 @@ class Trial(_message.Message):
     def deadlines_s(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Longest time in one stage without an event, by stage name; "" is the default."""
 
+    @_builtins.property
+    def other_inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedInputs]:
+        """Shapes to change to and back in an untimed session, to see what a change costs; empty: that is not asked."""
+
     def __init__(
         self,
         *,
@@ -375,10 +414,11 @@ class Trial(_message.Message):
         session: Global___SessionOptions | None = ...,
         protocol: Global___Protocol | None = ...,
         deadlines_s: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        other_inputs: _abc.Iterable[Global___NamedInputs] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "protocol", b"protocol", "session", b"session", "tolerance", b"tolerance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "attempt", b"attempt", "cell_key", b"cell_key", "cell_name", b"cell_name", "deadlines_s", b"deadlines_s", "id", b"id", "inputs", b"inputs", "protocol", b"protocol", "providers", b"providers", "references", b"references", "round", b"round", "run_id", b"run_id", "runtime_id", b"runtime_id", "session", b"session", "tolerance", b"tolerance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "attempt", b"attempt", "cell_key", b"cell_key", "cell_name", b"cell_name", "deadlines_s", b"deadlines_s", "id", b"id", "inputs", b"inputs", "other_inputs", b"other_inputs", "protocol", b"protocol", "providers", b"providers", "references", b"references", "round", b"round", "run_id", b"run_id", "runtime_id", b"runtime_id", "session", b"session", "tolerance", b"tolerance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -429,7 +469,9 @@ class MemoryPhase(_message.Message):
     PSS_BYTES_FIELD_NUMBER: _builtins.int
     PRIVATE_BYTES_FIELD_NUMBER: _builtins.int
     phase: _builtins.str
-    """session_peak, first_run_peak, steady_peak or retained."""
+    """session_peak, first_run_peak, steady_peak or retained; device_session, device_first_run and device_steady are of an
+    accelerator's own memory.
+    """
     size_bytes: _builtins.int
     """Above the loaded worker before the session."""
     method: _builtins.str
@@ -516,25 +558,60 @@ Global___ColdStart: _TypeAlias = ColdStart  # noqa: Y015
 class ProviderShare(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class OperatorsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PROVIDER_FIELD_NUMBER: _builtins.int
     NODES_FIELD_NUMBER: _builtins.int
     TIME_SHARE_FIELD_NUMBER: _builtins.int
+    SUBGRAPHS_FIELD_NUMBER: _builtins.int
+    OPERATORS_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     nodes: _builtins.int
     time_share: _builtins.float
+    subgraphs: _builtins.int
+    """Parts of the graph that went to it as one; absent when that is not told."""
+    @_builtins.property
+    def operators(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Nodes by operator, with its domain when that is not ai.onnx."""
+
     def __init__(
         self,
         *,
         provider: _builtins.str = ...,
         nodes: _builtins.int = ...,
         time_share: _builtins.float | None = ...,
+        subgraphs: _builtins.int | None = ...,
+        operators: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_time_share", b"_time_share", "time_share", b"time_share"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_subgraphs", b"_subgraphs", "_time_share", b"_time_share", "subgraphs", b"subgraphs", "time_share", b"time_share"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_time_share", b"_time_share", "nodes", b"nodes", "provider", b"provider", "time_share", b"time_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_subgraphs", b"_subgraphs", "_time_share", b"_time_share", "nodes", b"nodes", "operators", b"operators", "provider", b"provider", "subgraphs", b"subgraphs", "time_share", b"time_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__subgraphs: _TypeAlias = _typing.Literal["subgraphs"]  # noqa: Y015
+    _WhichOneofArgType__subgraphs: _TypeAlias = _typing.Literal["_subgraphs", b"_subgraphs"]  # noqa: Y015
     _WhichOneofReturnType__time_share: _TypeAlias = _typing.Literal["time_share"]  # noqa: Y015
     _WhichOneofArgType__time_share: _TypeAlias = _typing.Literal["_time_share", b"_time_share"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__subgraphs) -> _WhichOneofReturnType__subgraphs | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__time_share) -> _WhichOneofReturnType__time_share | None: ...
 
 Global___ProviderShare: _TypeAlias = ProviderShare  # noqa: Y015
@@ -546,9 +623,12 @@ class Placement(_message.Message):
     METHOD_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
     SHARES_FIELD_NUMBER: _builtins.int
+    MODEL_NODES_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """assignment, profile or provider_list."""
     hash: _builtins.str
+    model_nodes: _builtins.int
+    """Nodes of the model as it was given; those above are of the graph as it was optimised."""
     @_builtins.property
     def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderShare]: ...
     def __init__(
@@ -557,12 +637,15 @@ class Placement(_message.Message):
         method: _builtins.str = ...,
         hash: _builtins.str = ...,
         shares: _abc.Iterable[Global___ProviderShare] | None = ...,
+        model_nodes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_model_nodes", b"_model_nodes", "model_nodes", b"model_nodes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hash", b"hash", "method", b"method", "shares", b"shares"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_model_nodes", b"_model_nodes", "hash", b"hash", "method", b"method", "model_nodes", b"model_nodes", "shares", b"shares"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__model_nodes: _TypeAlias = _typing.Literal["model_nodes"]  # noqa: Y015
+    _WhichOneofArgType__model_nodes: _TypeAlias = _typing.Literal["_model_nodes", b"_model_nodes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__model_nodes) -> _WhichOneofReturnType__model_nodes | None: ...
 
 Global___Placement: _TypeAlias = Placement  # noqa: Y015
 
@@ -798,6 +881,10 @@ class TrialResult(_message.Message):
     TRACE_FIELD_NUMBER: _builtins.int
     ENERGY_FIELD_NUMBER: _builtins.int
     ARENA_FIELD_NUMBER: _builtins.int
+    COMPILE_FIELD_NUMBER: _builtins.int
+    NODE_PROFILE_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    DIAGNOSIS_FIELD_NUMBER: _builtins.int
     trial_id: _builtins.str
     outcome: Global___TrialOutcome.ValueType
     stage: Global___Stage.ValueType
@@ -844,6 +931,14 @@ class TrialResult(_message.Message):
     def energy(self) -> _evidence_pb2.Energy: ...
     @_builtins.property
     def arena(self) -> _evidence_pb2.ArenaMemory: ...
+    @_builtins.property
+    def compile(self) -> _execution_pb2.Compile: ...
+    @_builtins.property
+    def node_profile(self) -> _execution_pb2.NodeProfile: ...
+    @_builtins.property
+    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.OutputSummary]: ...
+    @_builtins.property
+    def diagnosis(self) -> _execution_pb2.Diagnosis: ...
     def __init__(
         self,
         *,
@@ -874,10 +969,14 @@ class TrialResult(_message.Message):
         trace: _evidence_pb2.DeviceTrace | None = ...,
         energy: _evidence_pb2.Energy | None = ...,
         arena: _evidence_pb2.ArenaMemory | None = ...,
+        compile: _execution_pb2.Compile | None = ...,
+        node_profile: _execution_pb2.NodeProfile | None = ...,
+        outputs: _abc.Iterable[_execution_pb2.OutputSummary] | None = ...,
+        diagnosis: _execution_pb2.Diagnosis | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_harness_floor_s", b"_harness_floor_s", "_signal", b"_signal", "accounting", b"accounting", "after", b"after", "arena", b"arena", "before", b"before", "cold_start", b"cold_start", "energy", b"energy", "exit_code", b"exit_code", "harness_floor_s", b"harness_floor_s", "numerics", b"numerics", "placement", b"placement", "samples", b"samples", "session", b"session", "signal", b"signal", "threads", b"threads", "trace", b"trace"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_harness_floor_s", b"_harness_floor_s", "_signal", b"_signal", "accounting", b"accounting", "after", b"after", "arena", b"arena", "before", b"before", "cold_start", b"cold_start", "compile", b"compile", "diagnosis", b"diagnosis", "energy", b"energy", "exit_code", b"exit_code", "harness_floor_s", b"harness_floor_s", "node_profile", b"node_profile", "numerics", b"numerics", "placement", b"placement", "samples", b"samples", "session", b"session", "signal", b"signal", "threads", b"threads", "trace", b"trace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_harness_floor_s", b"_harness_floor_s", "_signal", b"_signal", "accounting", b"accounting", "after", b"after", "arena", b"arena", "before", b"before", "boot_id", b"boot_id", "cause", b"cause", "cold_start", b"cold_start", "energy", b"energy", "evidence", b"evidence", "exit_code", b"exit_code", "finished", b"finished", "gates", b"gates", "harness_floor_s", b"harness_floor_s", "memory", b"memory", "message", b"message", "numerics", b"numerics", "outcome", b"outcome", "placement", b"placement", "samples", b"samples", "session", b"session", "signal", b"signal", "stage", b"stage", "started", b"started", "tags", b"tags", "threads", b"threads", "trace", b"trace", "trial_id", b"trial_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_harness_floor_s", b"_harness_floor_s", "_signal", b"_signal", "accounting", b"accounting", "after", b"after", "arena", b"arena", "before", b"before", "boot_id", b"boot_id", "cause", b"cause", "cold_start", b"cold_start", "compile", b"compile", "diagnosis", b"diagnosis", "energy", b"energy", "evidence", b"evidence", "exit_code", b"exit_code", "finished", b"finished", "gates", b"gates", "harness_floor_s", b"harness_floor_s", "memory", b"memory", "message", b"message", "node_profile", b"node_profile", "numerics", b"numerics", "outcome", b"outcome", "outputs", b"outputs", "placement", b"placement", "samples", b"samples", "session", b"session", "signal", b"signal", "stage", b"stage", "started", b"started", "tags", b"tags", "threads", b"threads", "trace", b"trace", "trial_id", b"trial_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

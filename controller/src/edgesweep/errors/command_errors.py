@@ -1,0 +1,230 @@
+"""Reasons why a command cannot go on."""
+
+from __future__ import annotations
+
+from edgesweep.errors.entry import ExitCode, error
+
+COMMAND_ERRORS = (
+    error(
+        "plan_invalid",
+        "the plan is not valid",
+        "correct the line named above; `edgesweep plan schema` prints every key",
+        ExitCode.USAGE,
+    ),
+    error("config_invalid", "a configuration file is not valid", "correct the line named above", ExitCode.USAGE),
+    error("model_unusable", "a model of the plan cannot be loaded", "correct the model named above", ExitCode.USAGE),
+    error(
+        "inputs_unusable",
+        "the inputs that were given do not fit the model",
+        "correct the .npz file: numpy.savez(file, name=array) with the names, types and shapes of the model's inputs",
+        ExitCode.USAGE,
+    ),
+    error("usage", "the command line is wrong", "see --help", ExitCode.USAGE),
+    error(
+        "unknown_device", "no device of that name is in the inventory", "see `edgesweep device list`", ExitCode.USAGE
+    ),
+    error("unknown_run", "no such run", "see `edgesweep runs --kind all`", ExitCode.USAGE),
+    error(
+        "unknown_cell",
+        "no run holds a cell or variant of that name",
+        "see the names with `edgesweep report RUN` or `edgesweep export matrix PLAN`",
+        ExitCode.USAGE,
+    ),
+    error(
+        "missing_extra", "this needs packages that are not installed", "pip install 'edgesweep[export]'", ExitCode.USAGE
+    ),
+    error(
+        "cluster_unreachable",
+        "the Dask cluster of the plan cannot be used",
+        "start it, or correct export.address in the plan: dask scheduler; dask worker tcp://HOST:8786",
+        ExitCode.LAB,
+    ),
+    error(
+        "cluster_differs",
+        "the Dask cluster's workers would not export as this controller would",
+        "install the same versions on the workers as here, and start them again",
+        ExitCode.LAB,
+    ),
+    error(
+        "run_in_progress",
+        "another process is working on this run",
+        "wait for it, or follow it with `edgesweep report RUN`",
+        ExitCode.LAB,
+    ),
+    error("nothing_selected", "the plan selects no cell", "see `edgesweep run PLAN --dry-run`", ExitCode.NOTHING),
+    error("no_runs", "there is no run yet", "start one with `edgesweep run PLAN`", ExitCode.NOTHING),
+    error(
+        "machine_busy",
+        "another measurement runs on this machine",
+        "wait for it to end, and measure one after the other",
+        ExitCode.LAB,
+    ),
+    error(
+        "machine_unfit",
+        "this machine could not run the measurement",
+        "free memory and disk space on it, and try again",
+        ExitCode.LAB,
+    ),
+    error(
+        "unreachable",
+        "the device does not answer",
+        "check that its agent runs and the address in `edgesweep device show NAME`",
+        ExitCode.LAB,
+        "UNAVAILABLE",
+    ),
+    error(
+        "handshake_refused",
+        "the device and this controller do not trust each other",
+        "issue both certificates from one CA: `edgesweep pki issue NAME`",
+        ExitCode.CREDENTIALS,
+        "UNAVAILABLE",
+    ),
+    error(
+        "not_authorised",
+        "this controller's certificate is not allowed here",
+        "issue a controller certificate: `edgesweep pki init`",
+        ExitCode.CREDENTIALS,
+        "PERMISSION_DENIED",
+    ),
+    error(
+        "certificate_unusable",
+        "a certificate or key cannot be used",
+        "issue it again with `edgesweep pki issue NAME`",
+        ExitCode.CREDENTIALS,
+    ),
+    error(
+        "protocol_mismatch",
+        "controller and agent speak different versions of the contract",
+        "install the same version of edgesweep-agent on the device",
+        ExitCode.LAB,
+        "FAILED_PRECONDITION",
+    ),
+    error(
+        "lease_held",
+        "another controller holds the device",
+        "wait for it or see `edgesweep device show NAME`",
+        ExitCode.LAB,
+        "RESOURCE_EXHAUSTED",
+    ),
+    error(
+        "lease_lost",
+        "the lease was lost: its fencing number is no longer valid",
+        "run again; another controller may have taken the device",
+        ExitCode.LAB,
+        "ABORTED",
+    ),
+    error(
+        "disk_full",
+        "the device has no room for the artifact",
+        "free space under the agent's state folder, or give it a larger disk",
+        ExitCode.LAB,
+        "RESOURCE_EXHAUSTED",
+    ),
+    error(
+        "digest_mismatch",
+        "the bytes that arrived are not the ones that were named",
+        "push again; if it comes back, check the link and the disk",
+        ExitCode.LAB,
+        "DATA_LOSS",
+    ),
+    error(
+        "offset_mismatch",
+        "the upload does not go on where the agent's copy ends",
+        "ask for the missing blobs again and go on from that offset",
+        ExitCode.LAB,
+        "OUT_OF_RANGE",
+    ),
+    error(
+        "blob_missing",
+        "the device does not hold a blob that the trial needs",
+        "push the artifact again",
+        ExitCode.LAB,
+        "FAILED_PRECONDITION",
+    ),
+    error(
+        "invalid_request",
+        "the request is not valid",
+        "install the same version on controller and device",
+        ExitCode.LAB,
+        "INVALID_ARGUMENT",
+    ),
+    error(
+        "trial_exists",
+        "another trial of that id exists already",
+        "this is a bug of the controller: report it",
+        ExitCode.BUG,
+        "ALREADY_EXISTS",
+    ),
+    error(
+        "unknown_trial",
+        "the agent knows no trial of that id",
+        "it may have been acknowledged and pruned: see `edgesweep runs`",
+        ExitCode.LAB,
+        "NOT_FOUND",
+    ),
+    error(
+        "busy_measuring",
+        "the device is measuring and takes no upload now",
+        "wait for the trial to end; the controller does so by itself",
+        ExitCode.LAB,
+        "UNAVAILABLE",
+    ),
+    error(
+        "store_unusable",
+        "the store cannot be opened",
+        "check the path and its permissions, or set EDGESWEEP_HOME",
+        ExitCode.STORE,
+    ),
+    error("store_newer", "the store was written by a newer Edgesweep", "install that version or newer", ExitCode.STORE),
+    error(
+        "unknown_runtime",
+        "the device has no such runtime",
+        "see `edgesweep runtime list DEVICE`",
+        ExitCode.USAGE,
+    ),
+    error(
+        "no_interpreter",
+        "the board has no Python that a runtime could live in",
+        "install Python 3.8 or newer with its venv module on the board, or name one with --python",
+        ExitCode.USAGE,
+    ),
+    error(
+        "runtime_unfit",
+        "no wheel of this runtime fits the board",
+        "ask for another version, install another Python on the board, or give a vendor's wheel with --file",
+        ExitCode.USAGE,
+    ),
+    error(
+        "runtime_broken",
+        "the runtime cannot be used on the board",
+        "install what its message names, or another version or flavour",
+        ExitCode.LAB,
+    ),
+    error(
+        "state_dir_unusable",
+        "the agent's state folder on the board cannot be used",
+        "give the folder of the agent's --state-dir with --state-dir, and log in as the user that it runs as",
+        ExitCode.LAB,
+    ),
+    error(
+        "index_unreachable",
+        "the package index does not answer",
+        "collect the wheels where there is one, and give their folder with --wheels",
+        ExitCode.LAB,
+    ),
+    error("install_failed", "the runtime could not be installed", "see the message, and try again", ExitCode.LAB),
+    error(
+        "ssh_unreachable",
+        "the board cannot be reached over ssh",
+        "ssh to it by hand, and give the same host with --ssh",
+        ExitCode.LAB,
+    ),
+    error(
+        "ssh_refused",
+        "the board refuses the ssh connection",
+        "ssh to it by hand without a password, and give the same host with --ssh",
+        ExitCode.CREDENTIALS,
+    ),
+    error("bug", "a bug in Edgesweep", "report it with the traceback that was saved", ExitCode.BUG, "INTERNAL"),
+)
+"""Each with the exit code of its command."""
