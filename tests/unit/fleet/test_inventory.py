@@ -93,6 +93,18 @@ def test_all_devices_can_go_and_come_back(path):
     assert load_inventory(path) == inventory
 
 
+def test_a_device_that_gets_another_address_keeps_what_was_said_of_it():
+    known = DeviceEntry("pi-1", "pi:50051", {"site": "lab1", "case": "open"}, ssh="lab@pi", state_dir="/srv/state")
+    other = DeviceEntry("pi-2", "pi2:50051")
+    inventory = Inventory((known, other)).with_changed(DeviceEntry("pi-1", "192.0.2.9:50051", {"case": "closed"}))
+    changed = DeviceEntry(
+        "pi-1", "192.0.2.9:50051", {"site": "lab1", "case": "closed"}, ssh="lab@pi", state_dir="/srv/state"
+    )
+    assert inventory == Inventory((changed, other))
+    moved = inventory.with_changed(DeviceEntry("pi-1", "192.0.2.9:50051", ssh="root@pi", state_dir="/var/state"))
+    assert (moved.get("pi-1").ssh, moved.get("pi-1").state_dir) == ("root@pi", "/var/state")
+
+
 def test_a_new_file_is_made_with_its_folder(tmp_path):
     path = tmp_path / "config" / "inventory.yaml"
     assert load_inventory(path) == Inventory()

@@ -22,15 +22,17 @@ def device() -> None:
 @click.option("--ssh", default="", metavar="[USER@]HOST", help="How ssh reaches it, for `edgesweep runtime install`.")
 @click.option("--state-dir", default="", metavar="DIR", help="Its agent's --state-dir, for the same.")
 def add(*, name: str, address: str, labels: tuple[str, ...], insecure: bool, ssh: str, state_dir: str) -> None:
-    """Put the board NAME at HOST:PORT into the inventory, or change it."""
+    """Put the board NAME at HOST:PORT into the inventory, or change it: what is not named then stays as it was."""
     from edgesweep.fleet.inventory import entry_of, load_inventory, save_inventory
     from edgesweep.home import find_home
 
     pairs = dict(label.partition("=")[::2] for label in labels)
     home = find_home()
     entry = entry_of(name, address, pairs, insecure=insecure, ssh=ssh, state_dir=state_dir)
-    save_inventory(home.inventory, load_inventory(home.inventory).with_device(entry))
-    click.echo(f"added {name} at {address}. Next: edgesweep device show {name}", err=True)
+    inventory = load_inventory(home.inventory)
+    done = "changed" if any(known.name == name for known in inventory.devices) else "added"
+    save_inventory(home.inventory, inventory.with_changed(entry))
+    click.echo(f"{done} {name} at {address}. Next: edgesweep device show {name}", err=True)
 
 
 @device.command("remove")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgesweep.did_you_mean import hint
@@ -57,6 +57,21 @@ class Inventory:
         if any(known.name == entry.name for known in self.devices):
             return Inventory(tuple(entry if known.name == entry.name else known for known in self.devices))
         return Inventory((*self.devices, entry))
+
+    def with_changed(self, entry: DeviceEntry) -> Inventory:
+        """A copy with `entry`; where a device of that name is known, what `entry` leaves empty stays as it was.
+
+        Its labels are added to the known ones: a board that gets another address keeps all that people wrote of it.
+        """
+        known = next((known for known in self.devices if known.name == entry.name), None)
+        if known is not None and not known.on_demand:
+            entry = replace(
+                entry,
+                labels={**known.labels, **entry.labels},
+                ssh=entry.ssh or known.ssh,
+                state_dir=entry.state_dir or known.state_dir,
+            )
+        return self.with_device(entry)
 
     def without(self, name: str) -> Inventory:
         """A copy without the device called `name`; an unknown one raises as `get` does."""
