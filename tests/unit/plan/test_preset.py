@@ -5,7 +5,15 @@ from dataclasses import fields
 import pytest
 from edgesweep.plan.cell import Session
 from edgesweep.plan.measuring import MeasureSection
-from edgesweep.plan.preset import DEADLINE_STAGES, NO_LIMIT, PRESETS, PROTOCOL_FIELDS, SESSION_FIELDS, preset_of
+from edgesweep.plan.preset import (
+    DEADLINE_STAGES,
+    NO_LIMIT,
+    PRESET_FIELDS,
+    PRESETS,
+    PROTOCOL_FIELDS,
+    SESSION_FIELDS,
+    preset_of,
+)
 from edgesweep.plan.scenario import read_scenario
 from edgesweep_proto.trial import Protocol
 
@@ -39,7 +47,7 @@ def test_quick_is_the_default() -> None:
 
 
 def test_the_plan_can_override_every_figure_of_the_protocol() -> None:
-    assert {*PROTOCOL_FIELDS, *SESSION_FIELDS} == {field.name for field in fields(Protocol)}
+    assert {*PROTOCOL_FIELDS, *SESSION_FIELDS, *PRESET_FIELDS} == {field.name for field in fields(Protocol)}
     assert set(PROTOCOL_FIELDS) < set(MeasureSection.model_fields)
     given = {
         "warmup_min_runs": 0,

@@ -147,8 +147,12 @@ SESSION_FIELDS: tuple[str, ...] = (
     "provider_cache",
     "pin_threads",
 )
+#: Protocol fields that the preset alone decides.
+PRESET_FIELDS: tuple[str, ...] = ("untimed", "node_profile")
 #: Protocol fields that a plan may override in `measure`.
-PROTOCOL_FIELDS: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(Protocol) if f.name not in SESSION_FIELDS)
+PROTOCOL_FIELDS: tuple[str, ...] = tuple(
+    f.name for f in dataclasses.fields(Protocol) if f.name not in {*SESSION_FIELDS, *PRESET_FIELDS}
+)
 
 
 def preset_of(measure: MeasureSection) -> Preset:
