@@ -13,21 +13,10 @@ from typing import Any
 
 from edgesweep_worker.forked import NoAnswer, ask_child
 from edgesweep_worker.job import Provider, TrialJob
+from edgesweep_worker.providers import facts_of
 
 #: Longer than any deadline of the agent, which ends this process and its children.
 _PRIME_SECONDS = 24 * 3600.0
-
-
-@dataclass(frozen=True)
-class _Start:
-    #: Option that names the folder for compiled models.
-    cache_option: str
-    #: Libraries inside the package that the provider's own one is linked to: loading them early changes nothing else.
-    libraries: tuple[str, ...]
-
-
-#: Providers that are known to cache or to bring libraries of their own; a further one is a line here.
-_STARTS = {"OpenVINOExecutionProvider": _Start("cache_dir", ("libopenvino.so.????",))}
 
 
 @dataclass(frozen=True)
@@ -40,15 +29,16 @@ class PreparedCache:
 
 def caching_provider(job: TrialJob) -> Provider | None:
     """The first provider of the job that keeps compiled models."""
-    return next((item for item in job.providers if item.name in _STARTS), None)
+    return next((item for item in job.providers if facts_of(item.name).cache is not None), None)
 
 
 def with_cache(job: TrialJob, folder: str) -> TrialJob:
     """`job` with the provider's compiled models in `folder`, whatever its options said."""
     chosen = caching_provider(job)
-    if chosen is None:
+    cache = facts_of(chosen.name).cache if chosen is not None else None
+    if chosen is None or cache is None:
         return job
-    moved = replace(chosen, options={**chosen.options, _STARTS[chosen.name].cache_option: folder})
+    moved = replace(chosen, options={**chosen.options, **cache.switches, cache.option: folder})
     return replace(job, providers=tuple(moved if item is chosen else item for item in job.providers))
 
 
@@ -72,9 +62,7 @@ def load_libraries(provider: str, package: str = "onnxruntime") -> float | None:
     Returns:
         Seconds; None when it has none that load apart from the session.
     """
-    if provider not in _STARTS:
-        return None
-    paths = [path for pattern in _STARTS[provider].libraries for path in _inside(package, pattern)]
+    paths = [path for pattern in facts_of(provider).libraries for path in _inside(package, pattern)]
     started = time.perf_counter()
     try:
         for path in paths:

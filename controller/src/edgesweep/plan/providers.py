@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
+from edgesweep_worker.providers import SHORT_NAMES
+
 from edgesweep.did_you_mean import hint
 
 _SUFFIX = "ExecutionProvider"
 
-#: The word in plans, on command lines and in cell names, and onnxruntime's own name for it.
-SHORT_NAMES: dict[str, str] = {
-    "cpu": "CPUExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-    "xnnpack": "XnnpackExecutionProvider",
-    "acl": "ACLExecutionProvider",
-    "armnn": "ArmNNExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "rocm": "ROCMExecutionProvider",
-    "migraphx": "MIGraphXExecutionProvider",
-    "qnn": "QNNExecutionProvider",
-    "coreml": "CoreMLExecutionProvider",
-    "dml": "DmlExecutionProvider",
-    "webgpu": "WebGpuExecutionProvider",
-    "nnapi": "NnapiExecutionProvider",
-    "dnnl": "DnnlExecutionProvider",
-}
 _FULL_NAMES = {full.lower(): short for short, full in SHORT_NAMES.items()}
 
 

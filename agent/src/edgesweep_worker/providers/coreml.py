@@ -1,0 +1,24 @@
+"""Core ML on Apple's devices."""
+
+from __future__ import annotations
+
+from edgesweep_worker.providers.facts import Cache, ProviderFacts
+
+FACTS = ProviderFacts(
+    name="CoreMLExecutionProvider",
+    short="coreml",
+    options={
+        "ModelFormat": "MLProgram or NeuralNetwork",
+        "MLComputeUnits": "ALL, CPUOnly, CPUAndGPU or CPUAndNeuralEngine",
+        "RequireStaticInputShapes": "1: leave nodes with dynamic shapes to others",
+        "EnableOnSubgraphs": "1: take nodes inside loops and branches too",
+        "SpecializationStrategy": "Default or FastPrediction",
+        "ProfileComputePlan": "1: tell where each operator runs",
+        "AllowLowPrecisionAccumulationOnGPU": "1: add up in half precision on the GPU",
+    },
+    local_options=frozenset({"ModelCacheDirectory"}),
+    compile_step="session",
+    compile_deadline_s=600.0,
+    cache=Cache("ModelCacheDirectory", files=("*.mlmodelc", "*.mlpackage", "*.mlmodel")),
+    computes_in="fp16",
+)

@@ -1,0 +1,31 @@
+"""Intel's OpenVINO: processors, graphics and NPUs of Intel; its CPU part runs on others' x86-64 too."""
+
+from __future__ import annotations
+
+from edgesweep_worker.providers.facts import Cache, ProviderFacts
+
+FACTS = ProviderFacts(
+    name="OpenVINOExecutionProvider",
+    short="openvino",
+    plugins=("onnxruntime-ep-openvino",),
+    options={
+        "device_type": "what it runs on: CPU, GPU, NPU, or AUTO:, HETERO: and MULTI: with a list",
+        "precision": "FP32, FP16 or ACCURACY (as the model says)",
+        "num_of_threads": "threads of its CPU part",
+        "num_streams": "inferences that it runs side by side",
+        "cache_dir": "folder of its compiled blobs",
+        "load_config": "file with OpenVINO properties by device",
+        "model_priority": "HIGH, MEDIUM, LOW or DEFAULT",
+        "disable_dynamic_shapes": "True: compile again for each shape instead of once for all",
+        "enable_opencl_throttling": "True: less load on the host while the GPU works",
+        "enable_qdq_optimizer": "True: keep quantised operators on an NPU",
+        "reshape_input": "fixed sizes of inputs",
+        "layout": "layouts of inputs and outputs",
+    },
+    local_options=frozenset({"cache_dir", "load_config", "context"}),
+    compile_step="session",
+    compile_deadline_s=600.0,
+    cache=Cache("cache_dir", files=("*.blob", "*.cl_cache")),
+    context=True,
+    libraries=("libopenvino.so.????",),
+)

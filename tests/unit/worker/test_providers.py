@@ -1,0 +1,55 @@
+"""What is known of providers is whole, plain data, and lights up no room of the worker."""
+
+import subprocess
+import sys
+
+import pytest
+from edgesweep_worker.providers import SHORT_NAMES, all_facts, facts_of
+
+#: Prints what a fresh interpreter has loaded once every provider's facts were read.
+_LOADED = """
+import sys
+from edgesweep_worker.providers import all_facts
+all_facts()
+print(" ".join(name for name in sys.modules if name.split(".")[0] in ("edgesweep_worker", "numpy", "onnxruntime")))
+"""
+
+
+def test_the_files_and_the_table_agree() -> None:
+    assert {facts.short: facts.name for facts in all_facts()} == SHORT_NAMES
+
+
+def test_reading_all_facts_loads_nothing_else_of_the_worker() -> None:
+    loaded = subprocess.run([sys.executable, "-c", _LOADED], capture_output=True, text=True, check=True).stdout.split()
+    strangers = [
+        name for name in loaded if name != "edgesweep_worker" and not name.startswith("edgesweep_worker.providers")
+    ]
+    assert strangers == []
+    assert "edgesweep_worker.providers.tensorrt" in loaded
+
+
+@pytest.mark.parametrize("facts", all_facts(), ids=lambda facts: facts.short)
+def test_each_provider_is_described_whole(facts) -> None:
+    assert facts.compile_step in {"", "session", "first_run"}
+    assert facts.device_memory in {"", "nvml"}
+    assert facts.computes_in in {"", "fp16"}
+    assert all(facts.options.values()), "each option says what it does"
+    if facts.cache is not None:
+        assert facts.compile_step, "what keeps compiled models compiles them in some step"
+        assert facts.cache.option in facts.local_options, "the folder of a cache is never taken from a plan"
+        assert facts.cache.files
+    if facts.compile_deadline_s is not None:
+        assert facts.compile_step
+        assert facts.compile_deadline_s > 0
+    for trap in facts.traps:
+        assert trap.sentence
+        assert trap.remedy
+        assert trap.source.count("#") == 1, "a trap says where it was reported"
+
+
+def test_a_provider_that_nobody_knows_has_facts_too() -> None:
+    facts = facts_of("FutureExecutionProvider")
+    assert (facts.name, facts.short) == ("FutureExecutionProvider", "FutureExecutionProvider")
+    assert facts.cache is None
+    assert not facts.options
+    assert facts.compile_step == ""
