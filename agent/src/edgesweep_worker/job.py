@@ -69,6 +69,7 @@ class Protocol:
     idle_wait_s: float = 0.0
     thermal_wait_s: float = 0.0
     fix_clocks: bool = False
+    untimed: bool = False
 
 
 @dataclass(frozen=True)

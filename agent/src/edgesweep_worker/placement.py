@@ -56,6 +56,12 @@ def can_assign(ort: Any) -> bool:
     return hasattr(ort.InferenceSession, "get_provider_graph_assignment_info")
 
 
+def record_assignment(ort: Any, options: Any) -> None:
+    """Set `options` so that a session made with them can be asked which provider got which node, where this build can."""
+    if can_assign(ort):
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+
+
 def watch_placement(ort: Any, options: Any, folder: str) -> None:
     """Set `options` so that a session made with them can tell its placement.
 
@@ -64,8 +70,7 @@ def watch_placement(ort: Any, options: Any, folder: str) -> None:
         options: SessionOptions of a session that is not timed: the profiler costs up to 76 % of a small model's time.
         folder: where the profile may be written.
     """
-    if can_assign(ort):
-        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    record_assignment(ort, options)
     options.enable_profiling = True
     options.profile_file_prefix = os.path.join(folder, "profile")
 
@@ -87,17 +92,26 @@ def read_placement(ort: Any, session: Any, inputs: Mapping[str, np.ndarray]) -> 
     events = _read_profile(session.end_profiling())
     profiled, shares = _profiled_nodes(events)
     held = arena.read_arena(events)
-    if can_assign(ort):
-        assigned = tuple(
-            (_operator(node.domain, node.op_type), part.ep_name)
-            for part in session.get_provider_graph_assignment_info()
-            for node in part.get_nodes()
-        )
-        if assigned:
-            return Placement("assignment", assigned, shares, providers, held)
+    assigned = _assigned_nodes(ort, session)
+    if assigned:
+        return Placement("assignment", assigned, shares, providers, held)
     if profiled:
         return Placement("profile", profiled, shares, providers, held)
     return Placement("provider_list", (), {}, providers)
+
+
+def read_assignment(ort: Any, session: Any) -> Placement | None:
+    """The placement that `session` tells without another run, and so without shares of time.
+
+    Args:
+        ort: the onnxruntime module.
+        session: made with options that went through `record_assignment`.
+
+    Returns:
+        None when this build cannot be asked, or names no node.
+    """
+    assigned = _assigned_nodes(ort, session)
+    return Placement("assignment", assigned, {}, tuple(session.get_providers())) if assigned else None
 
 
 def scratch_folder(beside: str) -> tempfile.TemporaryDirectory[str]:
@@ -109,6 +123,16 @@ def _need_room(folder: str) -> None:
     """Raise the OSError of a disk that takes nothing more: a profile cut short there tells nothing of the model."""
     with open(os.path.join(folder, "room"), "wb") as file:
         file.write(bytes(1 << 16))
+
+
+def _assigned_nodes(ort: Any, session: Any) -> tuple[tuple[str, str], ...]:
+    if not can_assign(ort):
+        return ()
+    return tuple(
+        (_operator(node.domain, node.op_type), part.ep_name)
+        for part in session.get_provider_graph_assignment_info()
+        for node in part.get_nodes()
+    )
 
 
 def _operator(domain: str, name: str) -> str:

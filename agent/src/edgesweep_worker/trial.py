@@ -60,6 +60,8 @@ class _Trial:
         self._load()
         self._first_run()
         self._verify()
+        if self.job.protocol.untimed:
+            return self._place_untimed()
         self._warm_up()
         self._measure()
         return self._place()
@@ -92,6 +94,8 @@ class _Trial:
         self.chain, tags = session.usable_chain(self.ort, self.job)
         self.pipe.tag(*tags)
         options = session.make_options(self.ort, self.job.session)
+        if self.job.protocol.untimed:
+            placement.record_assignment(self.ort, options)
         self.arrays = inputs.load_inputs(self.job.inputs)
         self.provider_load_s = provider_start.load_libraries(self.chain[0][0])
         self.meter = memory.MemoryMeter(unified=self.job.unified_memory)
@@ -220,11 +224,20 @@ class _Trial:
         os.replace(part, self.job.samples_path)
         self.pipe.facts(samples=self.measurement.facts())
 
+    def _place_untimed(self) -> tuple[str, str, str]:
+        """Ask the one session that there is; only where it cannot tell is another made that can."""
+        from edgesweep_worker import placement
+
+        found = placement.read_assignment(self.ort, self.session)
+        if found is None:
+            return self._place()
+        self.pipe.stage("placement")
+        return self._judge_placement(found)
+
     def _place(self) -> tuple[str, str, str]:
         self.pipe.stage("placement")
         from edgesweep_worker import placement, session, threads
 
-        first = self.chain[0][0]
         # One session at a time: an NPU may serve only one, and idle thread pools slow each other down.
         del self.call
         del self.session
@@ -241,6 +254,13 @@ class _Trial:
             except Exception as error:
                 raise failure.run_failure(error) from error
             del watched
+        return self._judge_placement(found)
+
+    def _judge_placement(self, found: Any) -> tuple[str, str, str]:
+        """Tell where the nodes are; returns the outcome that this makes of a trial that has passed so far."""
+        from edgesweep_worker import session
+
+        first = self.chain[0][0]
         self.pipe.facts(placement=found.as_json())
         if found.arena is not None:
             self.pipe.facts(arena=found.arena)

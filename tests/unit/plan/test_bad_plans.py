@@ -389,6 +389,13 @@ def test_a_model_that_is_not_right(read: Read, models: str, message: str) -> Non
         ("measure: {trials: 5000}", "plan.yaml:3:19: measure.trials: expected at most 1000, found 5000"),
         ("measure: {io_mode: host}", "plan.yaml:3:11: unknown key 'io_mode' in measure; it belongs under session"),
         (
+            "measure: {preset: compat, min_inferences: 5}",
+            (
+                "plan.yaml:3:43: measure.min_inferences: the preset compat times nothing, so min_inferences means nothing there; "
+                "take it out, or another preset"
+            ),
+        ),
+        (
             "measure: {preset: smoke, min_duration_s: 5}",
             (
                 "plan.yaml:3:42: measure.min_duration_s: min_duration_s (5) is above max_duration_s (2) with the preset smoke; "

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from edgesweep.errors import CATALOGUE
 from edgesweep.plan.cell import Skip
+from edgesweep.plan.preset import PRESETS
 from edgesweep.store.records import Outcome, Verdict
 from edgesweep.sweep.outcome import end_of_failed_export, end_of_skip, end_of_trials, follow
 from edgesweep.sweep.work import group_cells, variant_key
@@ -56,6 +57,18 @@ def test_a_single_smoke_trial_passes_but_is_never_trusted(group, make_trial) -> 
     assert any("single trial" in reason for reason in ended.reasons)
     assert ended.latency is not None
     assert ended.items_per_inference == 2
+
+
+def test_where_nothing_is_timed_there_is_no_verdict_and_the_fallback_policy_holds(group, make_trial) -> None:
+    trial = make_trial(group.leader, nodes={"OpenVINOExecutionProvider": 2, "CPUExecutionProvider": 1})
+    untimed = dataclasses.replace(
+        trial, latency=None, result=dataclasses.replace(trial.result, samples=None, cold_start=None)
+    )
+    protocol = PRESETS["compat"].protocol
+    for policy, outcome in (("warn", Outcome.PASS), ("fail", Outcome.FALLBACK)):
+        ended = end_of_trials(group, [untimed], planned=1, protocol=protocol, fallback=policy, host_tags=())
+        assert (ended.outcome, ended.verdict, ended.latency) == (outcome, None, None)
+        assert not any("trial" in reason or "sample" in reason for reason in ended.reasons)
 
 
 def test_the_first_stable_failure_decides_and_a_mix_is_flaky(group, make_trial) -> None:

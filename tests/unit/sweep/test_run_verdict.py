@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from edgesweep.errors import ExitCode
 from edgesweep.store.records import CellEnd, CellRecord, Outcome, RunRecord, RunView, Verdict
@@ -40,6 +42,15 @@ def test_each_end_has_its_exit_code(view_of, end, fail_on, code) -> None:
     verdict = judge_run(view_of(end), fail_on, previous={})
     assert verdict.exit_code is code
     assert bool(verdict.reasons) == (code is not ExitCode.OK)
+
+
+@pytest.mark.parametrize(("verdict", "code"), [(None, ExitCode.OK), (Verdict.DOUBTFUL, ExitCode.FINDING)])
+def test_a_pass_without_a_number_is_no_untrusted_number(view_of, verdict, code) -> None:
+    view = view_of((Outcome.PASS, ""))
+    (record,) = view.cells
+    end = dataclasses.replace(record.end, verdict=verdict)
+    view = dataclasses.replace(view, cells=(dataclasses.replace(record, end=end),))
+    assert judge_run(view, ["untrusted"], previous={}).exit_code is code
 
 
 def test_findings_win_over_lab_trouble_and_a_wrong_plan_over_both(view_of) -> None:

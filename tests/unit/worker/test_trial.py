@@ -57,6 +57,26 @@ def test_a_right_model_passes_with_every_fact(workshop, bench):
     assert ended.tags == []
 
 
+def test_an_untimed_trial_ends_when_the_answer_is_checked_and_the_nodes_are_found(workshop, bench):
+    ended = workshop.run(bench.good_job(protocol={"untimed": True}))
+    assert ended.verdict == ("pass", "placement", ""), ended.end
+    assert ended.stages == ["load", "first_run", "verify", "placement"]
+    assert set(ended.facts) >= {"session", "memory", "numerics", "placement"}
+    assert not {"cold_start", "samples", "accounting"} & set(ended.facts)
+    (share,) = ended.facts["placement"]["shares"]
+    assert share["provider"] == "CPUExecutionProvider"
+    assert share["nodes"] >= 1
+    asks = hasattr(onnxruntime.InferenceSession, "get_provider_graph_assignment_info")
+    assert ended.facts["placement"]["method"] == ("assignment" if asks else "profile")
+    assert not bench.samples.exists()
+
+
+def test_an_untimed_trial_still_finds_a_wrong_answer(workshop, bench):
+    model = bench.affine()
+    job = bench.job(model.path, {"x": model.x}, {"y": model.y + 1}, protocol={"untimed": True})
+    assert workshop.run(job).verdict == ("failed", "verify", "wrong_output")
+
+
 def test_facts_that_cost_memory_come_before_the_timing(workshop, bench):
     ended = workshop.run(bench.good_job())
     order = [

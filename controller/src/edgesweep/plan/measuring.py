@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StrictBool, model_validator
 
 from edgesweep.plan.fields import NaturalNumber, OneOrMany, PositiveSeconds, PositiveWhole, Seconds, Section, refusal
-from edgesweep.plan.preset import PRESETS
+from edgesweep.plan.preset import PRESETS, PROTOCOL_FIELDS
 from edgesweep.plan.scenario import CLOSED, CLOSED_LOOP, ScenarioEntry
 
 GraphOptimization = Literal["disabled", "basic", "extended", "all"]
@@ -52,7 +52,7 @@ class SessionSection(Section):
 class MeasureSection(Section):
     """`measure`: a preset, and figures that replace the preset's."""
 
-    preset: Literal["smoke", "quick", "nightly", "baseline"] = "quick"
+    preset: Literal["compat", "smoke", "quick", "nightly", "baseline"] = "quick"
     trials: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
     warmup_min_runs: NaturalNumber | None = None
     warmup_min_s: Seconds | None = None
@@ -68,6 +68,17 @@ class MeasureSection(Section):
     deadlines_s: dict[
         Literal["load", "compile", "first_run", "verify", "warmup", "measure", "placement"], PositiveSeconds
     ] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _what_is_not_timed_has_no_figures(self) -> Self:
+        if PRESETS[self.preset].protocol.untimed:
+            for name in PROTOCOL_FIELDS:
+                if getattr(self, name) is not None:
+                    raise refusal(
+                        f"the preset {self.preset} times nothing, so {name} means nothing there; take it out, or another preset",
+                        at=("measure", name),
+                    )
+        return self
 
     @model_validator(mode="after")
     def _floors_lie_under_caps(self) -> Self:

@@ -107,6 +107,9 @@ _FULL_PROTOCOL = Protocol(
 # Somebody waits for a quick run: a board that takes longer than this to cool down is measured and told to be hot.
 _QUICK_PROTOCOL = dataclasses.replace(_FULL_PROTOCOL, thermal_wait_s=60.0)
 
+# One run shows whether the outputs are right; without a time there is nothing to wait for.
+_COMPAT_PROTOCOL = Protocol(untimed=True)
+
 # Loading and compiling may build an engine on the board; the others are a few inferences each.
 _SMOKE_DEADLINES_S = {
     "load": 120.0,
@@ -128,6 +131,7 @@ _FULL_DEADLINES_S = {
 }
 
 PRESETS: dict[str, Preset] = {
+    "compat": Preset("compat", 1, _COMPAT_PROTOCOL, _FULL_DEADLINES_S),
     "smoke": Preset("smoke", 1, _SMOKE_PROTOCOL, _SMOKE_DEADLINES_S),
     "quick": Preset("quick", 3, _QUICK_PROTOCOL, _FULL_DEADLINES_S),
     "nightly": Preset("nightly", 5, _FULL_PROTOCOL, _FULL_DEADLINES_S),

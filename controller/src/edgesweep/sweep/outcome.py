@@ -108,7 +108,8 @@ def end_of_trials(
 
     latency = combine([trial.latency for trial in completed if trial.latency is not None])
     facts = [facts_of(trial, host_tags, protocol, group.leader.session.threads) for trial in completed]
-    verdict, reasons = judge(facts, planned=planned)
+    # Where nothing was timed there is no number to trust or to doubt.
+    verdict, reasons = (None, ()) if protocol.untimed else judge(facts, planned=planned)
     tags += series_tags(completed)
     if note:
         reasons = (*reasons, f"unverified: {note}")
@@ -116,7 +117,7 @@ def end_of_trials(
         name,
         Outcome.PASS,
         Stage.PLACEMENT.value,
-        verdict=Verdict(verdict),
+        verdict=None if verdict is None else Verdict(verdict),
         reasons=tuple(reasons),
         tags=tuple(tags),
         latency=latency,

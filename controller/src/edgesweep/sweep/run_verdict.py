@@ -49,7 +49,9 @@ def judge_run(view: RunView, fail_on: Collection[str], *, previous: Mapping[str,
         new = sum(end.outcome in _BAD and previous.get(cell.key) is Outcome.PASS for cell, end in ends)
         findings.append((new, "failed that passed in the run before"))
     if "untrusted" in fail_on:
-        shaky = sum(end.outcome is Outcome.PASS and end.verdict is not Verdict.TRUSTED for _, end in ends)
+        # Without a verdict there is no number: the plan's preset times nothing.
+        trusted = {Verdict.TRUSTED, None}
+        shaky = sum(end.outcome is Outcome.PASS and end.verdict not in trusted for _, end in ends)
         findings.append((shaky, "have a number that is not trusted"))
     reasons = [f"{count} cell{'s' if count > 1 else ''} {words}" for count, words in findings if count]
 
