@@ -13,7 +13,7 @@ from edgesweep_worker.failure import TrialFailed
 from edgesweep_worker.job import NamedFile, Tolerance
 
 #: Elements compared at a time: bounds the memory that a comparison takes beside the model's.
-_CHUNK = 1 << 18
+CHUNK = 1 << 18
 
 
 @dataclass
@@ -97,7 +97,7 @@ def nan_tags(outputs: Mapping[str, Any]) -> list[str]:
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fc":
             continue
         flat = array.reshape(-1)
-        count = sum(int(np.isnan(flat[start : start + _CHUNK]).sum()) for start in range(0, flat.size, _CHUNK))
+        count = sum(int(np.isnan(flat[start : start + CHUNK]).sum()) for start in range(0, flat.size, CHUNK))
         if count:
             tags.append(f"{'all' if count == flat.size else 'some'}_nan:{name}")
     return tags
@@ -128,9 +128,9 @@ def _compare_one(name: str, output: Any, reference: np.ndarray, tolerance: Toler
         return
     noise = signal = 0.0
     flat_output, flat_reference = output.reshape(-1), reference.reshape(-1)
-    for start in range(0, flat_output.size, _CHUNK):
-        part = flat_output[start : start + _CHUNK]
-        wanted = flat_reference[start : start + _CHUNK]
+    for start in range(0, flat_output.size, CHUNK):
+        part = flat_output[start : start + CHUNK]
+        wanted = flat_reference[start : start + CHUNK]
         place = _Place(name, start, reference.shape)
         if floats[0]:
             energies = _compare_floats(part, wanted, place, tolerance, found)

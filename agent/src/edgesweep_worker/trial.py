@@ -84,6 +84,7 @@ class _Trial:
             inputs,
             measure,
             memory,
+            outputs,
             placement,
             provider_start,
             session,
@@ -136,19 +137,38 @@ class _Trial:
             self._tell_session(self.call.io_mode)
 
     def _verify(self) -> None:
-        from edgesweep_worker import compare
+        from edgesweep_worker import compare, outputs
 
-        outputs = self.call.outputs()
+        answer = self.call.outputs()
         if self.job.references:
             self.pipe.stage("verify")
-            found = self._compare(outputs)
+        self.repeats = outputs.Repeats(outputs.summarise(answer), self.job.tolerance)
+        self._tell_outputs()
+        if self.job.references:
+            found = self._compare(answer)
             numerics = found.numerics()
             if numerics is not None:
                 self.pipe.facts(numerics=numerics)
             if found.cause:
+                self._refuse_chance(found.first_offender)
                 raise TrialFailed(found.cause, found.first_offender)
-        self.nan_tags = compare.nan_tags(outputs)
+        self.nan_tags = compare.nan_tags(answer)
         self.pipe.tag(*self.nan_tags)
+
+    def _refuse_chance(self, offender: str) -> None:
+        """A wrong answer that is another one each time says something else than one that stays wrong."""
+        with failure.failing_runs():
+            self.call.run()
+        self.repeats.take(self.call.outputs())
+        self._tell_outputs()
+        apart = self.repeats.offender()
+        if apart:
+            words = f"two runs with the same inputs differ, {apart}; held against the reference, {offender}"
+            raise TrialFailed("nondeterministic_output", words)
+
+    def _tell_outputs(self) -> None:
+        self.pipe.facts(outputs=[summary.as_json() for summary in self.repeats.first])
+        self.pipe.tag(*self.repeats.tags)
 
     def _warm_up(self) -> None:
         self.pipe.stage("warmup")
@@ -204,6 +224,7 @@ class _Trial:
 
         known = {tag.split(":", 1)[1] for tag in self.nan_tags}
         for outputs in self.measurement.answers():
+            self.repeats.take(outputs)
             if self.job.references:
                 found = self._compare(outputs)
                 if found.cause:
@@ -213,6 +234,10 @@ class _Trial:
             fresh = [name for name in names if name not in known]
             if fresh:
                 raise TrialFailed("nan_output", f"{fresh[0]}: numbers at first, NaN after the timed runs")
+        self._tell_outputs()
+        apart = self.repeats.offender(vouched=[file.name for file in self.job.references])
+        if apart:
+            raise TrialFailed("nondeterministic_output", f"runs with the same inputs differ, {apart}")
 
     def _save_samples(self) -> None:
         everything = self.measurement.samples()

@@ -66,8 +66,10 @@ class NodeProfile:
 class OutputSummary:
     """An output of the first run in short.
 
-    `type` is numpy's name, `sha256` of the bytes in C order and little-endian. `values` stand at the flat positions
-    floor(i * elements / len(values)). `max_absolute` is over all finite elements; None when there is none.
+    `type` is numpy's name, `sha256` of the bytes in C order and little-endian (above 64 MiB of every k-th element only).
+    `values` stand at the flat positions floor(i * elements / len(values)), NaN as 0, infinity as the largest double.
+    `max_absolute` is over all finite elements; None when there is none. `run_difference` is the largest one seen between two
+    runs with the same inputs: 0 where all were equal bit for bit, None where that is not known.
     """
 
     name: str
@@ -77,6 +79,7 @@ class OutputSummary:
     values: tuple[float, ...] = ()
     max_absolute: float | None = None
     nans: int = 0
+    run_difference: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 np = pytest.importorskip("numpy")
 
 from edgesweep_worker.compare import (  # noqa: E402 - numpy must be there first
-    _CHUNK,
+    CHUNK,
     compare_outputs,
     load_references,
     nan_tags,
@@ -57,7 +57,7 @@ def test_the_first_offender_is_named_with_its_index():
 
 
 def test_an_offender_beyond_the_first_chunk_has_the_right_index():
-    reference = np.zeros((3, _CHUNK), dtype=np.float32)
+    reference = np.zeros((3, CHUNK), dtype=np.float32)
     output = reference.copy()
     output[2, 5] = 1
     assert one(output, reference).first_offender.startswith("y[2,5]: 1 ")
@@ -161,7 +161,7 @@ def test_empty_outputs_agree():
 def test_outputs_with_nan_are_named():
     outputs = {"a": f32(np.nan, np.nan), "b": f32(np.nan, 1), "c": np.array([1]), "d": f32(), "e": [float("nan")]}
     assert nan_tags(outputs) == ["all_nan:a", "some_nan:b"]
-    late = np.zeros((2, _CHUNK), dtype=np.float32)
+    late = np.zeros((2, CHUNK), dtype=np.float32)
     late[1, 7] = np.nan
     assert nan_tags({"late": late, "complex": np.array([1 + 1j * np.nan])}) == ["some_nan:late", "all_nan:complex"]
     assert nan_tags({"scalar": np.float32(1), "zero": np.array(np.nan)}) == ["all_nan:zero"]

@@ -42,6 +42,10 @@ def test_facts_and_end_make_a_trial_result(workshop, bench):
         "gates",
         "trace",
         "energy",
+        # Only of a provider that compiles, where it was asked for, and of a failure.
+        "compile",
+        "node_profile",
+        "diagnosis",
     } | ({"arena"} - set(data))
 
 

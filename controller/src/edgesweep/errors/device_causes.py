@@ -43,6 +43,11 @@ DEVICE_CAUSES = (
     cause("load_error", "onnxruntime could not make a session", "see the runtime's own message in the detail"),
     cause("run_error", "onnxruntime failed while it ran the model", "see the runtime's own message in the detail"),
     cause(
+        "nondeterministic_output",
+        "the model gives another answer each time it runs on the same inputs",
+        "give its random operators a seed, or export it in eval mode, where dropout is off",
+    ),
+    cause(
         "no_nodes",
         "the provider asked for got no node of the model",
         "use a model or an opset that the provider supports, or ask for the CPU",

@@ -212,19 +212,26 @@ class OutputSummary(_message.Message):
     VALUES_FIELD_NUMBER: _builtins.int
     MAX_ABSOLUTE_FIELD_NUMBER: _builtins.int
     NANS_FIELD_NUMBER: _builtins.int
+    RUN_DIFFERENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     type: _builtins.str
     """numpy's name of the element type."""
     sha256: _builtins.str
-    """Of its bytes in C order, little-endian."""
+    """Of its bytes in C order, little-endian; above 64 MiB only of every k-th element, with the least k that stays within."""
     max_absolute: _builtins.float
     """The largest finite magnitude over all elements; absent when there is none."""
     nans: _builtins.int
+    run_difference: _builtins.float
+    """The largest difference seen between two runs with the same inputs in this process: 0 where all were equal bit for bit;
+    absent when the model was not run again, or what differs is not among what was kept of the first run.
+    """
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Values at the flat positions floor(i * elements / count), the same on every device; all of them where they are few."""
+        """Values at the flat positions floor(i * elements / count), the same on every device; all of them where they are few.
+        NaN stands as 0, infinity as the largest double.
+        """
 
     def __init__(
         self,
@@ -236,14 +243,20 @@ class OutputSummary(_message.Message):
         values: _abc.Iterable[_builtins.float] | None = ...,
         max_absolute: _builtins.float | None = ...,
         nans: _builtins.int = ...,
+        run_difference: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_absolute", b"_max_absolute", "max_absolute", b"max_absolute"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_absolute", b"_max_absolute", "_run_difference", b"_run_difference", "max_absolute", b"max_absolute", "run_difference", b"run_difference"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_absolute", b"_max_absolute", "max_absolute", b"max_absolute", "name", b"name", "nans", b"nans", "sha256", b"sha256", "shape", b"shape", "type", b"type", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_absolute", b"_max_absolute", "_run_difference", b"_run_difference", "max_absolute", b"max_absolute", "name", b"name", "nans", b"nans", "run_difference", b"run_difference", "sha256", b"sha256", "shape", b"shape", "type", b"type", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_absolute: _TypeAlias = _typing.Literal["max_absolute"]  # noqa: Y015
     _WhichOneofArgType__max_absolute: _TypeAlias = _typing.Literal["_max_absolute", b"_max_absolute"]  # noqa: Y015
+    _WhichOneofReturnType__run_difference: _TypeAlias = _typing.Literal["run_difference"]  # noqa: Y015
+    _WhichOneofArgType__run_difference: _TypeAlias = _typing.Literal["_run_difference", b"_run_difference"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_absolute) -> _WhichOneofReturnType__max_absolute | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__run_difference) -> _WhichOneofReturnType__run_difference | None: ...
 
 Global___OutputSummary: _TypeAlias = OutputSummary  # noqa: Y015
 
