@@ -80,6 +80,10 @@ def job(
         "model_path": str(model),
         "inputs": [_tensor(tensor, blobs) for tensor in trial.inputs],
         "references": [_tensor(tensor, blobs) for tensor in trial.references],
+        "other_inputs": [
+            {"shape": other.shape, "inputs": [_tensor(tensor, blobs) for tensor in other.inputs]}
+            for other in trial.other_inputs
+        ],
         "tolerance": to_json(trial.tolerance),
         "providers": to_json(trial.providers),
         "session": to_json(trial.session),

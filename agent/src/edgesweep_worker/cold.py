@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgesweep_worker import page_cache, provider_start
+from edgesweep_worker.events import EventPipe
 from edgesweep_worker.job import TrialJob
 
 #: What contradicts the page cache that was asked for: a start is cold only when that was shown, and warm unless it was not.
@@ -34,8 +35,10 @@ class ColdState:
         }
 
 
-def prepare(job: TrialJob) -> ColdState:
+def prepare(job: TrialJob, pipe: EventPipe) -> ColdState:
     """Bring both caches into the state that `job.protocol` asks for; to be called before the runtime is imported.
+
+    Priming compiles the model, and is a stage compile of its own.
 
     Raises:
         OSError: there is no room for a provider's cache.
@@ -51,7 +54,9 @@ def prepare(job: TrialJob) -> ColdState:
             job = provider_start.with_cache(job, folder)
             cache = provider_start.PreparedCache("empty")
             if protocol.provider_cache == "primed":
+                pipe.stage("compile")
                 cache = provider_start.prime(job, folder)
+                pipe.stage("load")
             if cache.state != protocol.provider_cache:
                 tags.append("provider_cache_not_honoured")
     # After the priming, which reads all these files.

@@ -15,6 +15,14 @@ class NamedFile:
 
 
 @dataclass(frozen=True)
+class OtherInputs:
+    """The model's inputs at another shape, by the name of that shape."""
+
+    shape: str
+    inputs: tuple[NamedFile, ...]
+
+
+@dataclass(frozen=True)
 class Provider:
     """An execution provider by onnxruntime's full name, with its options."""
 
@@ -79,7 +87,7 @@ class TrialJob:
     `unified_memory` says that the board's accelerator takes its memory from the processor's.
     `call` is the cheapest way to call a session that the runtime's probe found, "" when it is not known; `call_cost_s` what
     it costs above the cheapest one known. `cpus` are those of the cluster that the threads are held to, the calling
-    thread's first; with none nothing is held.
+    thread's first; with none nothing is held. `other_inputs` are the shapes to change to and back in the untimed session.
     """
 
     model_path: str
@@ -94,6 +102,7 @@ class TrialJob:
     call: str = ""
     call_cost_s: float | None = None
     cpus: tuple[int, ...] = ()
+    other_inputs: tuple[OtherInputs, ...] = ()
 
 
 def trial_job(data: dict[str, Any]) -> TrialJob:
@@ -123,6 +132,9 @@ def trial_job(data: dict[str, Any]) -> TrialJob:
         call=data.get("call") or "",
         call_cost_s=data.get("call_cost_s"),
         cpus=tuple(int(cpu) for cpu in data.get("cpus") or ()),
+        other_inputs=tuple(
+            OtherInputs(item["shape"], _files(item.get("inputs"))) for item in data.get("other_inputs") or ()
+        ),
     )
 
 

@@ -32,6 +32,12 @@ def caching_provider(job: TrialJob) -> Provider | None:
     return next((item for item in job.providers if facts_of(item.name).cache is not None), None)
 
 
+def cache_folder(provider: Provider) -> str:
+    """The folder that the provider's options name for compiled models; empty when they name none."""
+    cache = facts_of(provider.name).cache
+    return provider.options.get(cache.option, "") if cache is not None else ""
+
+
 def with_cache(job: TrialJob, folder: str) -> TrialJob:
     """`job` with the provider's compiled models in `folder`, whatever its options said."""
     chosen = caching_provider(job)

@@ -81,6 +81,7 @@ class _Trial:
         from edgesweep_worker import (  # noqa: F401
             calls,
             compare,
+            compiling,
             inputs,
             measure,
             memory,
@@ -88,6 +89,7 @@ class _Trial:
             placement,
             provider_start,
             session,
+            shape_changes,
             threads,
         )
 
@@ -101,11 +103,14 @@ class _Trial:
         self.provider_load_s = provider_start.load_libraries(self.chain[0][0])
         self.meter = memory.MemoryMeter(unified=self.job.unified_memory)
         self.pinning = threads.Pinning(self.job.cpus if self.job.protocol.pin_threads else ())
+        self.compiling = compiling.Compiling(self.pipe, self.job)
+        self.compiling.enter(compiling.SESSION)
         self.meter.begin()
         started = time.perf_counter()
         self.session: Any = session.open_session(self.ort, self.job, options, self.chain)
         self.session_s = time.perf_counter() - started
         self.memory = [self.meter.peak("session_peak")]
+        self.compiling.leave(compiling.SESSION, self.session_s)
         self._tell_memory()
         self._tell_session(self.job.protocol.io_mode)
         self._tag_threads(len(self.pinning.pool), options.intra_op_num_threads, session.CPU)
@@ -116,12 +121,12 @@ class _Trial:
         """Before the import of the runtime: what is mapped cannot be dropped, and only then is a fork harmless."""
         from edgesweep_worker import cold
 
-        self.start = cold.prepare(self.job)
+        self.start = cold.prepare(self.job, self.pipe)
         self.job = self.start.job
         self.pipe.tag(*self.start.tags)
 
     def _first_run(self) -> None:
-        self.pipe.stage("first_run")
+        self.compiling.enter("first_run", otherwise="first_run")
         self.meter.begin()
         started = time.perf_counter()
         try:
@@ -131,6 +136,7 @@ class _Trial:
             raise failure.run_failure(error) from error
         self.first_run_s = time.perf_counter() - started
         self.memory.append(self.meter.peak("first_run_peak"))
+        self.compiling.leave("first_run", self.first_run_s)
         self._tell_memory()
         if self.call.io_mode != self.job.protocol.io_mode:
             self.pipe.tag("io_mode_not_honoured")
@@ -251,18 +257,21 @@ class _Trial:
 
     def _place_untimed(self) -> tuple[str, str, str]:
         """Ask the one session that there is; only where it cannot tell is another made that can."""
-        from edgesweep_worker import placement
+        from edgesweep_worker import placement, shape_changes
 
         found = placement.read_assignment(self.ort, self.session)
         if found is None:
             return self._place()
         self.pipe.stage("placement")
+        self.compiling.settle()
+        shape_changes.try_others(self.job, self.pipe, self.session, self.arrays, self.compiling)
         return self._judge_placement(found)
 
     def _place(self) -> tuple[str, str, str]:
         self.pipe.stage("placement")
-        from edgesweep_worker import placement, session, threads
+        from edgesweep_worker import placement, session, shape_changes, threads
 
+        self.compiling.settle()
         # One session at a time: an NPU may serve only one, and idle thread pools slow each other down.
         del self.call
         del self.session
@@ -278,6 +287,7 @@ class _Trial:
                 raise
             except Exception as error:
                 raise failure.run_failure(error) from error
+            shape_changes.try_others(self.job, self.pipe, watched, self.arrays, self.compiling)
             del watched
         return self._judge_placement(found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from edgesweep_worker import cold, model_file, page_cache, provider_start
+from edgesweep_worker.events import EventPipe
 from edgesweep_worker.job import trial_job
 
 np = pytest.importorskip("numpy")
@@ -16,6 +18,24 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 CPU, OPENVINO = "CPUExecutionProvider", "OpenVINOExecutionProvider"
+
+
+class Told(EventPipe):
+    """The worker's own pipe of events, with what came out of it."""
+
+    def __init__(self):
+        self._reader, writer = os.pipe()
+        super().__init__(writer)
+
+    def stages(self):
+        os.close(self._fd)
+        with os.fdopen(self._reader) as reader:
+            return [json.loads(line)["stage"] for line in reader]
+
+
+@pytest.fixture
+def pipe():
+    return Told()
 
 
 @pytest.fixture
@@ -129,26 +149,27 @@ def test_a_trial_says_how_cold_it_really_was(workshop, bench, asked):
         ("", "mixed", False),
     ],
 )
-def test_a_start_is_cold_only_when_that_was_shown(bench, monkeypatch, asked, found, tagged):
+def test_a_start_is_cold_only_when_that_was_shown(bench, monkeypatch, asked, found, tagged, pipe):
     monkeypatch.setattr(page_cache, "prepare", lambda files, asked: page_cache.Found(found, None))
-    state = cold.prepare(trial_job(bench.good_job(protocol={"page_cache": asked})))
+    state = cold.prepare(trial_job(bench.good_job(protocol={"page_cache": asked})), pipe)
     assert state.tags == (("page_cache_not_honoured",) if tagged else ())
     assert state.as_json()["page_cache"] == found
 
 
-def test_a_provider_without_a_cache_has_none_whatever_is_asked(bench):
+def test_a_provider_without_a_cache_has_none_whatever_is_asked(bench, pipe):
     job = trial_job(bench.good_job(protocol={"provider_cache": "primed", "page_cache": ""}))
-    state = cold.prepare(job)
+    state = cold.prepare(job, pipe)
     assert (state.job, state.provider_cache, state.tags) == (job, "none", ())
+    assert pipe.stages() == []
 
 
 @pytest.mark.parametrize("asked", ["asis", "empty", "primed"])
-def test_the_folder_of_compiled_models_is_left_or_fresh(bench, monkeypatch, asked):
+def test_the_folder_of_compiled_models_is_left_or_fresh(bench, monkeypatch, asked, pipe):
     # The provider itself is tried in test_runtimes.py, where a build has it; here nothing compiles.
     monkeypatch.setattr(provider_start, "_load_and_run", lambda job: "")
     providers = [{"name": OPENVINO, "options": {"cache_dir": "/theirs", "num_of_threads": "1"}}]
     job = trial_job(dict(bench.good_job(protocol={"provider_cache": asked, "page_cache": ""}), providers=providers))
-    state = cold.prepare(job)
+    state = cold.prepare(job, pipe)
     options = state.job.providers[0].options
     assert options["num_of_threads"] == "1"
     if asked == "asis":
@@ -161,7 +182,7 @@ def test_the_folder_of_compiled_models_is_left_or_fresh(bench, monkeypatch, aske
         assert state.tags == (("provider_cache_not_honoured",) if asked == "primed" else ())
 
 
-def test_priming_fills_the_folder_from_another_process(bench, monkeypatch, tmp_path):
+def test_priming_fills_the_folder_from_another_process(bench, monkeypatch, pipe):
     # A stand-in for the compiler, since the plain build has no provider that keeps compiled models.
     def compiles(job):
         Path(job.providers[0].options["cache_dir"], "model.blob").write_text(str(os.getpid()))
@@ -169,16 +190,18 @@ def test_priming_fills_the_folder_from_another_process(bench, monkeypatch, tmp_p
 
     monkeypatch.setattr(provider_start, "_load_and_run", compiles)
     job = trial_job(dict(bench.good_job(protocol={"provider_cache": "primed"}), providers=[{"name": OPENVINO}]))
-    state = cold.prepare(job)
+    state = cold.prepare(job, pipe)
     assert (state.provider_cache, state.tags) == ("primed", ())
     blob = Path(state.job.providers[0].options["cache_dir"], "model.blob")
     assert int(blob.read_text()) != os.getpid()
+    # It may take as long as the compilation may: it is a stage of that name, with that deadline.
+    assert pipe.stages() == ["compile", "load"]
 
 
-def test_a_priming_that_crashes_is_no_result_of_its_own(bench, monkeypatch):
+def test_a_priming_that_crashes_is_no_result_of_its_own(bench, monkeypatch, pipe):
     monkeypatch.setattr(provider_start, "_load_and_run", lambda job: os.kill(os.getpid(), signal.SIGKILL))
     job = trial_job(dict(bench.good_job(protocol={"provider_cache": "primed"}), providers=[{"name": OPENVINO}]))
-    state = cold.prepare(job)
+    state = cold.prepare(job, pipe)
     assert (state.provider_cache, state.tags) == ("empty", ("provider_cache_not_honoured",))
 
 
