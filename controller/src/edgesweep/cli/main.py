@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 import edgesweep
+from edgesweep.cli.compat import compat
 from edgesweep.cli.device import device
 from edgesweep.cli.export import export
 from edgesweep.cli.interrupt import Stopped
@@ -34,6 +35,7 @@ Examples:
   edgesweep run plans/nightly.yaml -n      what a plan would do
   edgesweep run plans/nightly.yaml         do it
   edgesweep report latest -o html          write report.html of the last run
+  edgesweep compat matrix latest           which variants run where, why not, and which to use
   edgesweep measure MODEL.onnx             one file on this machine, without an agent
   edgesweep export matrix PLAN             what exports, and why the rest does not; no device
 """
@@ -79,7 +81,7 @@ def cli(ctx: click.Context, *, debug: bool, verbose: int, quiet: bool, color: st
     ctx.obj.set_up_logging()
 
 
-for command in (quickstart, run, runs, report, measure, export, device, runtime, model, pki, plan):
+for command in (quickstart, run, runs, report, compat, measure, export, device, runtime, model, pki, plan):
     cli.add_command(command)
 
 

@@ -114,8 +114,8 @@ def findings_of(doc: Doc) -> Findings:
         if finding.outcome == UNFINISHED:
             finding.remedy = "start the same matrix again: what is exported comes from the cache"
             finding.text = MEANINGS[UNFINISHED]
-        entries.append(Lettered(_letter(place), finding))
-        letter_of.update((cell["name"], _letter(place)) for cell in finding.cells)
+        entries.append(Lettered(letter(place), finding))
+        letter_of.update((cell["name"], letter(place)) for cell in finding.cells)
     return Findings(tuple(entries), letter_of)
 
 
@@ -235,6 +235,7 @@ def seconds_text(seconds: Sequence[float]) -> str:
     return f"{high} s" if low == high else f"{low}-{high} s"
 
 
-def _letter(place: int) -> str:
+def letter(place: int) -> str:
+    """The letters of the alphabet for the first 26 findings, then `aa`, `ab` and so on."""
     first, last = divmod(place, len(_LETTERS))
     return (_LETTERS[first - 1] if first else "") + _LETTERS[last]

@@ -1,0 +1,133 @@
+"""The smallest set of options that covers every target, and among those of equal size the one that costs least."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+#: A model, and where it is to run.
+Target = tuple[str, str]
+
+#: Sets whose cost lies within this share of the cheapest count as equally fast: below it, a ranking would be noise.
+SAME_COST = 0.02
+#: Sets of equal size that are compared; beyond that number the first ones found are.
+MOST_SETS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """Something to choose: the targets that it covers, and how much slower than the best it is on each, where known.
+
+    `reduced` marks one that gives up something else for it, such as precision; `order` is smaller for the simpler.
+    """
+
+    key: str
+    covers: frozenset[Target]
+    ratios: Mapping[Target, float] = field(default_factory=dict, hash=False)
+    reduced: bool = False
+    order: tuple[int | str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The set chosen, simplest first, and the targets that no option covers.
+
+    `cost` is the geometric mean over the covered targets of the smallest ratio that a member has there, `worst` the
+    target with the largest; None where no ratio is known.
+    """
+
+    options: tuple[Option, ...]
+    uncovered: tuple[Target, ...]
+    cost: float | None
+    worst: tuple[Target, float] | None
+
+
+def smallest_cover(options: Sequence[Option], targets: Sequence[Target]) -> Chosen:
+    """The smallest set of options that covers whatever can be covered.
+
+    Of several such sets: those with the fewest reduced options; of these, all within `SAME_COST` of the cheapest; of
+    these, the one whose options come first in order.
+    """
+    bits = {target: 1 << place for place, target in enumerate(targets)}
+    useful = sorted(
+        (option for option in options if any(target in bits for target in option.covers)), key=lambda o: o.order
+    )
+    masks = [sum(bits[target] for target in option.covers if target in bits) for option in useful]
+    wanted = 0
+    for mask in masks:
+        wanted |= mask
+    uncovered = tuple(target for target in targets if not bits[target] & wanted)
+    found = islice(_covers(masks, wanted, _fewest(masks, wanted)), MOST_SETS)
+    sets = [tuple(useful[place] for place in sorted(places)) for places in dict.fromkeys(found)]
+    return _best(sets, uncovered)
+
+
+def _best(sets: Sequence[tuple[Option, ...]], uncovered: tuple[Target, ...]) -> Chosen:
+    fewest = min(sum(option.reduced for option in members) for members in sets)
+    kept = [members for members in sets if sum(option.reduced for option in members) == fewest]
+    costs = {members: _cost(members) for members in kept}
+    known = [cost for cost, _ in costs.values() if cost is not None]
+    if known:
+        limit = min(known) * (1 + SAME_COST)
+        kept = [members for members, (cost, _) in costs.items() if cost is not None and cost <= limit]
+    best = min(kept, key=lambda members: [option.order for option in members])
+    return Chosen(best, uncovered, *costs[best])
+
+
+def _cost(members: tuple[Option, ...]) -> tuple[float | None, tuple[Target, float] | None]:
+    ratios: dict[Target, float] = {}
+    for option in members:
+        for target, ratio in option.ratios.items():
+            if target in option.covers:
+                ratios[target] = min(ratio, ratios.get(target, math.inf))
+    if not ratios:
+        return None, None
+    return geometric_mean(list(ratios.values())), max(ratios.items(), key=lambda item: item[1])
+
+
+def _fewest(masks: Sequence[int], wanted: int) -> int:
+    """How many masks it takes: sizes are tried from one up, with masks that lie within no other."""
+    distinct = sorted(set(masks), key=lambda mask: -mask.bit_count())
+    widest = [mask for mask in distinct if not any(mask != other and mask | other == other for other in distinct)]
+    size = 0
+    while next(_covers(widest, wanted, size), None) is None:
+        size += 1
+    return size
+
+
+def _covers(masks: Sequence[int], wanted: int, size: int) -> Iterator[frozenset[int]]:
+    """The places of every set of at most `size` masks that covers `wanted`; a set may come more than once.
+
+    Branches on the bit that the fewest masks hold, and gives up where even the widest masks would not do.
+    """
+    holders = {
+        1 << bit: [place for place, mask in enumerate(masks) if mask >> bit & 1]
+        for bit in range(wanted.bit_length())
+        if wanted >> bit & 1
+    }
+    rarest = sorted(holders, key=lambda bit: len(holders[bit]))
+    width = max((mask.bit_count() for mask in masks), default=0)
+
+    def search(left: int, chosen: frozenset[int]) -> Iterator[frozenset[int]]:
+        if not left:
+            yield chosen
+            return
+        if left.bit_count() > width * (size - len(chosen)):
+            return
+        for place in holders[next(bit for bit in rarest if left & bit)]:
+            yield from search(left & ~masks[place], chosen | {place})
+
+    yield from search(wanted, frozenset())
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    """The geometric mean of positive values.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if not values:
+        raise ValueError("no values")
+    return math.exp(math.fsum(map(math.log, values)) / len(values))
