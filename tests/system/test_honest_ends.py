@@ -155,6 +155,17 @@ def test_a_first_run_beyond_its_deadline_is_a_timeout_of_that_stage(lab: Any) ->
     assert (cell["outcome"], cell["stage"], cell["cause"]) == ("failed", "first_run", "timeout")
 
 
+def test_compiling_beyond_its_deadline_is_told_apart_from_a_worker_that_hangs(lab: Any) -> None:
+    add_moody(lab, "compiling=400")
+    steady(lab.root / "steady.onnx")
+    text = PLAN.format(models="{onnx: steady.onnx}", device="moody", runtime="[moody]")
+    lab.write("long.yaml", text.replace("preset: smoke", "preset: smoke, deadlines_s: {compile: 2}"))
+    (cell,) = lab.run_json("long.yaml", code=1)["cells"]
+    assert (cell["outcome"], cell["stage"], cell["cause"]) == ("failed", "compile", "compile_timeout")
+    assert "still compiling the model after 2 s" in cell["message"]
+    assert "measure.deadlines_s.compile" in cell["remedy"]
+
+
 def test_a_runtime_that_slows_from_run_to_run_is_seen_to(lab: Any) -> None:
     add_moody(lab, "slowing")
     cell = measured(lab, [steady], "moody", "[moody]")["steady"]

@@ -46,8 +46,7 @@ def judge(
     if ending.end is not None:
         return _last_word(result, ending, stderr)
     if ending.timed_out_s is not None:
-        sentence = f"no progress in stage {findings.stage} for {ending.timed_out_s:g} s; the worker was killed"
-        return _failed(result, "timeout", sentence, stderr)
+        return _by_deadline(result, ending.timed_out_s, stderr)
     sentence = f"the worker ended with exit status {ending.exit_code} and without a result"
     return _failed(result, "worker_protocol", sentence, stderr)
 
@@ -96,6 +95,15 @@ def _by_signal(
         sentence = f"the kernel killed the worker for memory in stage {result.stage}"
         return _failed(result, "oom", sentence, f"{counted}\n{stderr}".strip())
     return _failed(result, "crash", f"the worker died of {name} in stage {result.stage}", stderr)
+
+
+def _by_deadline(result: TrialResult, seconds: float, stderr: str) -> TrialResult:
+    if result.stage is Stage.COMPILE:
+        # Compiling may just be slow on this board, which is mended in another way than a worker that hangs.
+        sentence = f"the provider was still compiling the model after {seconds:g} s; the worker was killed"
+        return _failed(result, "compile_timeout", sentence, stderr)
+    sentence = f"no progress in stage {result.stage} for {seconds:g} s; the worker was killed"
+    return _failed(result, "timeout", sentence, stderr)
 
 
 def _failed(result: TrialResult, cause: str, sentence: str, stderr: str) -> TrialResult:

@@ -6,15 +6,18 @@ It patches the inner call of a session that was loaded from a file, which is how
 worker. Everything else is the real thing. Moods:
 
 - `slow-first=SECONDS`: the first run takes that long, as one does that compiles.
+- `compiling=SECONDS`: the CPU's provider is said to compile in the session, which takes that long.
 - `slowing`: each run takes longer than the one before, by half of its first time each second.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import runpy
 import sys
 import time
+from pathlib import Path
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as the worker does, before the import
 
@@ -35,6 +38,8 @@ real_run = _pybind_state.InferenceSession.run_with_iobinding
 def open_session(self, path_or_bytes, *rest, **more):
     real_session(self, path_or_bytes, *rest, **more)
     if isinstance(path_or_bytes, (str, os.PathLike)):
+        if mood == "compiling":
+            time.sleep(float(argument))
         from_files[id(self._sess)] = 0
 
 
@@ -56,6 +61,12 @@ def delay(count: int) -> None:
         while time.perf_counter() < until:
             pass
 
+
+if mood == "compiling":
+    sys.path.insert(0, str(Path(sys.argv[2]).resolve().parent))
+    from edgesweep_worker.providers import cpu
+
+    cpu.FACTS = dataclasses.replace(cpu.FACTS, compile_step="session")
 
 onnxruntime.InferenceSession.__init__ = open_session
 _pybind_state.InferenceSession.run_with_iobinding = run

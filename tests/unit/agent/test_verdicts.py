@@ -46,6 +46,20 @@ def test_a_last_word_counts_even_when_the_process_then_died(tmp_path: Path) -> N
     assert result.signal == signal.SIGSEGV
 
 
+@pytest.mark.parametrize(
+    ("stage", "cause", "words"),
+    [("compile", "compile_timeout", "still compiling"), ("first_run", "timeout", "no progress in stage first_run")],
+)
+def test_a_deadline_while_compiling_has_a_cause_of_its_own(tmp_path: Path, stage: str, cause: str, words: str) -> None:
+    findings = Findings("t", tmp_path / "s")
+    findings.take({"event": "stage", "stage": stage})
+    ending = Ending(exit_code=None, signal=None, end=None, timed_out_s=90.0)
+    result = judge(findings, ending, "", None, None)
+    assert (result.outcome, result.stage, result.cause) == (TrialOutcome.FAILED, stage, cause)
+    assert words in result.message
+    assert "90 s" in result.message
+
+
 def test_signals_without_a_name_have_a_number() -> None:
     assert signal_name(11) == "SIGSEGV"
     assert signal_name(60) == "signal 60"

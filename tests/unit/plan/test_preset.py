@@ -16,6 +16,7 @@ from edgesweep.plan.preset import (
 )
 from edgesweep.plan.scenario import read_scenario
 from edgesweep_proto.trial import Protocol
+from edgesweep_worker.providers import facts_of
 
 
 @pytest.mark.parametrize(("name", "trials"), [("smoke", 1), ("quick", 3), ("nightly", 5), ("baseline", 10)])
@@ -122,3 +123,24 @@ def test_a_sustained_trial_ends_by_its_time_alone() -> None:
     named = preset_of(MeasureSection(deadlines_s={"measure": 700.0}))
     assert named.deadlines_for(session)["measure"] == 700.0
     assert preset.deadlines_for(Session()) == preset.deadlines_s
+
+
+def test_a_provider_that_compiles_brings_its_own_deadline_unless_the_plan_names_one() -> None:
+    smoke = PRESETS["smoke"]
+    assert smoke.deadlines_for(Session(), "cpu") == smoke.deadlines_for(Session()) == smoke.deadlines_s
+    compiling = smoke.deadlines_for(Session(), "tensorrt")
+    assert compiling["compile"] == facts_of("TensorrtExecutionProvider").compile_deadline_s
+    # The session that placement is asked of compiles again.
+    assert compiling["placement"] == smoke.deadlines_s["placement"] + compiling["compile"]
+    assert {**compiling, "compile": 0, "placement": 0} == {**smoke.deadlines_s, "compile": 0, "placement": 0}
+    # One that is known to compile, but not for how long, has the preset's.
+    assert smoke.deadlines_for(Session(), "webgpu")["compile"] == smoke.deadlines_s["compile"]
+    assert smoke.deadlines_for(Session(), "SomeExecutionProvider") == smoke.deadlines_s
+
+
+def test_the_deadlines_that_a_plan_names_stand_for_providers_that_compile() -> None:
+    named = preset_of(MeasureSection(deadlines_s={"compile": 5.0, "placement": 7.0}))
+    found = named.deadlines_for(Session(), "openvino")
+    assert (found["compile"], found["placement"]) == (5.0, 7.0)
+    found = preset_of(MeasureSection(deadlines_s={"compile": 5.0})).deadlines_for(Session(), "openvino")
+    assert found["placement"] == PRESETS["quick"].deadlines_s["placement"] + 5.0

@@ -5,7 +5,8 @@ from collections import Counter
 
 import pytest
 from edgesweep.plan.cell import Session
-from edgesweep.plan.preset import PRESETS
+from edgesweep.plan.measuring import MeasureSection
+from edgesweep.plan.preset import PRESETS, preset_of
 from edgesweep.sweep.work import (
     COMPLETED,
     MOST_CANCELLED,
@@ -17,7 +18,8 @@ from edgesweep.sweep.work import (
     schedule,
     variant_key,
 )
-from edgesweep_proto.trial import TrialOutcome
+from edgesweep_proto.blob import Blob, Tensor
+from edgesweep_proto.trial import NamedInputs, TrialOutcome
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -65,6 +67,28 @@ def test_the_trial_carries_digests_and_never_a_path(make_cell, make_export) -> N
     assert trial.providers[0].name == "CPUExecutionProvider"
     assert trial.protocol.max_duration_s == 2
     assert {blob.sha256 for blob in trial.blobs} == {"a" * 64, "b" * 64}
+
+
+def test_a_trial_carries_the_other_shapes_of_its_variant_only_where_the_plan_asks(make_cell, make_export) -> None:
+    cell = make_cell(18)
+    export = make_export(18)
+    (own,) = export.payloads.values()
+    other = dataclasses.replace(own, inputs=(Tensor("x", Blob("e" * 64, 16), "float32", (4,)),))
+    export = dataclasses.replace(export, payloads={**export.payloads, "batch4": other})
+    planned = PlannedTrial(group_cells([cell], {variant_key(cell): export})[0], 0, 0)
+    assert build_trial(planned, "run", PRESETS["quick"]).other_inputs == ()
+    asked = preset_of(MeasureSection(shape_changes=True))
+    trial = build_trial(planned, "run", asked)
+    assert trial.other_inputs == (NamedInputs("batch4", other.inputs),)
+    # The board must hold them, too.
+    assert "e" * 64 in {blob.sha256 for blob in trial.blobs}
+
+
+def test_a_trial_has_the_deadline_of_the_provider_that_compiles(make_cell, make_export) -> None:
+    cell = make_cell(18, providers=("tensorrt", "cuda"))
+    group = group_cells([cell], {variant_key(cell): make_export(18)})[0]
+    deadlines = build_trial(PlannedTrial(group, 0, 0), "run", PRESETS["smoke"]).deadlines_s
+    assert deadlines["compile"] > PRESETS["smoke"].deadlines_s["compile"]
 
 
 def test_a_transient_end_is_tried_again_until_the_budget_is_spent(make_cell, make_trial) -> None:

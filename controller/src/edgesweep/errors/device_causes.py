@@ -65,6 +65,12 @@ DEVICE_CAUSES = (
         "raise measure.deadlines_s for the stage in the plan",
     ),
     cause(
+        "compile_timeout",
+        "the provider did not compile the model within the stage's deadline",
+        "raise measure.deadlines_s.compile in the plan; session.provider_cache: primed compiles before the start that is "
+        "timed, within the same deadline",
+    ),
+    cause(
         "worker_protocol",
         "the worker ended without a result",
         "see its stderr in the detail; the runtime's environment may be broken",

@@ -65,6 +65,7 @@ class MeasureSection(Section):
     idle_wait_s: Seconds | None = None
     thermal_wait_s: Seconds | None = None
     fix_clocks: StrictBool | None = None
+    shape_changes: StrictBool = False
     deadlines_s: dict[
         Literal["load", "compile", "first_run", "verify", "warmup", "measure", "placement"], PositiveSeconds
     ] = Field(default_factory=dict)

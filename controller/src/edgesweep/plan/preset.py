@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgesweep_proto.trial import Protocol
+from edgesweep_worker.providers import facts_of
 
 from edgesweep.plan.cell import Session
+from edgesweep.plan.providers import full_name
 from edgesweep.plan.scenario import PACED, SUSTAINED
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ VERY_SLOW_CAPS = 3
 class Preset:
     """How a cell is measured: fresh processes (`trials`), the protocol of each, and seconds allowed per stage.
 
-    `named_deadlines` are those stages whose deadline the plan itself names.
+    `named_deadlines` are those stages whose deadline the plan itself names. With `shape_changes` each trial also tells what
+    it costs to change to the other shapes of its variant.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Preset:
     protocol: Protocol
     deadlines_s: dict[str, float] = field(default_factory=dict)
     named_deadlines: frozenset[str] = frozenset()
+    shape_changes: bool = False
 
     def protocol_for(self, session: Session) -> Protocol:
         """The protocol for a cell: the session says how inputs and outputs travel, and how inferences follow each other."""
@@ -69,16 +73,27 @@ class Preset:
             return dataclasses.replace(protocol, max_duration_s=max(protocol.max_duration_s, longest))
         return protocol
 
-    def deadlines_for(self, session: Session) -> dict[str, float]:
-        """Seconds allowed per stage for a cell; a longer scenario gets more, unless the plan names the deadline."""
+    def deadlines_for(self, session: Session, provider: str = "cpu") -> dict[str, float]:
+        """Seconds allowed per stage for a cell whose chain begins with `provider`.
+
+        A longer scenario gets more, and a provider that compiles what it is known to need for that, unless the plan
+        names the deadline.
+        """
         protocol = self.protocol_for(session)
         longer = {
             # Steady windows of a paced warm-up hold some dozens of inferences.
             "warmup": _longest_warmup_s(protocol) + 60 * protocol.period_s,
             "measure": _longest_measure_s(protocol) + protocol.period_s,
         }
+        facts = facts_of(full_name(provider))
+        if facts.compile_step:
+            compile_s = self.deadlines_s["compile"]
+            if facts.compile_deadline_s is not None and "compile" not in self.named_deadlines:
+                longer["compile"] = compile_s = facts.compile_deadline_s
+            # Placement is asked of another session, which may compile all over again.
+            longer["placement"] = self.deadlines_s["placement"] + compile_s
         return self.deadlines_s | {
-            stage: max(seconds, self.deadlines_s.get(stage, 0.0))
+            stage: seconds if stage == "compile" else max(seconds, self.deadlines_s.get(stage, 0.0))
             for stage, seconds in longer.items()
             if stage not in self.named_deadlines
         }
@@ -173,7 +188,14 @@ def preset_of(measure: MeasureSection) -> Preset:
     deadlines_s["warmup"] = max(deadlines_s["warmup"], _longest_warmup_s(protocol))
     deadlines_s["measure"] = max(deadlines_s["measure"], _longest_measure_s(protocol))
     named = {str(stage): seconds for stage, seconds in measure.deadlines_s.items()}
-    return Preset(preset.name, measure.trials or preset.trials, protocol, deadlines_s | named, frozenset(named))
+    return Preset(
+        preset.name,
+        measure.trials or preset.trials,
+        protocol,
+        deadlines_s | named,
+        frozenset(named),
+        shape_changes=measure.shape_changes,
+    )
 
 
 def _longest_warmup_s(protocol: Protocol) -> float:

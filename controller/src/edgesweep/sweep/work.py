@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from edgesweep_proto.trial import Provider, SessionOptions, Trial, TrialOutcome
+from edgesweep_proto.trial import NamedInputs, Provider, SessionOptions, Trial, TrialOutcome
 
 from edgesweep.export.result import ExportResult, Payload
 from edgesweep.plan.cell import Cell
@@ -169,5 +169,13 @@ def build_trial(planned: PlannedTrial, run_id: str, preset: Preset) -> Trial:
             no_cpu_arena=not cell.session.cpu_arena,
         ),
         protocol=preset.protocol_for(cell.session),
-        deadlines_s=preset.deadlines_for(cell.session),
+        deadlines_s=preset.deadlines_for(cell.session, cell.providers[0]),
+        other_inputs=other_inputs(planned.group) if preset.shape_changes else (),
     )
+
+
+def other_inputs(group: Group) -> tuple[NamedInputs, ...]:
+    """The inputs of every other shape that the plan runs the same variant at."""
+    own = group.leader.shape.slug
+    payloads = group.export.payloads.items()
+    return tuple(NamedInputs(slug, payload.inputs) for slug, payload in payloads if slug != own)
