@@ -101,6 +101,7 @@ class _Trial:
             placement.record_assignment(self.ort, options)
         self.arrays = inputs.load_inputs(self.job.inputs)
         self.provider_load_s = provider_start.load_libraries(self.chain[0][0])
+        outputs.rehearse()
         self.meter = memory.MemoryMeter(unified=self.job.unified_memory)
         self.pinning = threads.Pinning(self.job.cpus if self.job.protocol.pin_threads else ())
         self.compiling = compiling.Compiling(self.pipe, self.job)
