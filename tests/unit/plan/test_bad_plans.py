@@ -209,7 +209,7 @@ def test_a_model_that_is_not_right(read: Read, models: str, message: str) -> Non
             "zzz: 1",
             (
                 "plan.yaml:3:1: unknown key 'zzz'; offered: version, name, models, export, devices, runtimes, providers, "
-                "shapes, session, measure, fallback, skip, exclude, known_failures, fail_on"
+                "shapes, session, measure, verify, fallback, skip, exclude, known_failures, fail_on"
             ),
         ),
         ("export: [1]", "plan.yaml:3:9: export: expected a mapping, found a list"),
@@ -306,6 +306,16 @@ def test_a_model_that_is_not_right(read: Read, models: str, message: str) -> Non
             "plan.yaml:3:27: unknown key 'opions' in providers[0], did you mean 'options'?",
         ),
         ("providers: []", "plan.yaml:3:12: providers: it needs at least one entry"),
+        ("verify: {absolute: -1}", "plan.yaml:3:20: verify.absolute: expected at least 0, found -1"),
+        ("verify: {}", "plan.yaml:3:9: verify: nothing is allowed here; give absolute, relative or sqnr_db"),
+        (
+            "verify: {providers: {openvin: {absolute: 1}}}",
+            "plan.yaml:3:21: verify.providers: unknown provider 'openvin', did you mean 'openvino'?",
+        ),
+        (
+            "verify: {providers: {cuda: {absolut: 1}}}",
+            "plan.yaml:3:29: unknown key 'absolut' in verify.providers.cuda, did you mean 'absolute'?",
+        ),
         ("providers: cpu", "plan.yaml:3:12: providers: expected a list, found the text 'cpu'"),
         ("shapes: [exmple]", "plan.yaml:3:10: shapes[0]: unknown word 'exmple', did you mean 'example'?"),
         ("shapes: [{}]", "plan.yaml:3:10: shapes[0]: it needs at least one entry"),

@@ -32,7 +32,11 @@ def test_reading_all_facts_loads_nothing_else_of_the_worker() -> None:
 def test_each_provider_is_described_whole(facts) -> None:
     assert facts.compile_step in {"", "session", "first_run"}
     assert facts.device_memory in {"", "nvml"}
-    assert facts.computes_in in {"", "fp16"}
+    assert facts.computes_in in {"", "fp16", "tf32"}
+    for option, by_value in facts.precision_options.items():
+        assert option in facts.options
+        assert all(pattern == pattern.lower() for pattern in by_value)
+        assert set(by_value.values()) <= {"", "fp16", "bf16", "fp8", "int8"}
     assert all(facts.options.values()), "each option says what it does"
     if facts.cache is not None:
         assert facts.compile_step, "what keeps compiled models compiles them in some step"

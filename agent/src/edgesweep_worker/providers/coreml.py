@@ -21,4 +21,5 @@ FACTS = ProviderFacts(
     compile_deadline_s=600.0,
     cache=Cache("ModelCacheDirectory", files=("*.mlmodelc", "*.mlpackage", "*.mlmodel")),
     computes_in="fp16",
+    precision_options={"MLComputeUnits": {"cpuonly": ""}},
 )

@@ -51,6 +51,8 @@ class ProviderFacts:
             Loading them early changes nothing else, and shows how long that takes.
         device_memory: how memory of its device is read: nvml, or empty where nothing tells it.
         computes_in: precision in which it runs an fp32 model unless told otherwise; empty for fp32.
+        precision_options: options that tell it otherwise: by option and by pattern of its value, in lower case, the
+            precision that it computes in then; of several that match the last one counts.
         traps: what is known to go wrong.
     """
 
@@ -66,4 +68,5 @@ class ProviderFacts:
     libraries: tuple[str, ...] = ()
     device_memory: str = ""
     computes_in: str = ""
+    precision_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     traps: tuple[Trap, ...] = ()

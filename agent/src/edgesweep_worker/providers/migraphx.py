@@ -34,4 +34,10 @@ FACTS = ProviderFacts(
     compile_step="first_run",
     compile_deadline_s=1800.0,
     cache=Cache("migraphx_model_cache_dir", files=("*.mxr",)),
+    precision_options={
+        "migraphx_bf16_enable": {"true": "bf16", "1": "bf16"},
+        "migraphx_fp16_enable": {"true": "fp16", "1": "fp16"},
+        "migraphx_fp8_enable": {"true": "fp8", "1": "fp8"},
+        "migraphx_int8_enable": {"true": "int8", "1": "int8"},
+    },
 )

@@ -28,4 +28,9 @@ FACTS = ProviderFacts(
     cache=Cache("cache_dir", files=("*.blob", "*.cl_cache")),
     context=True,
     libraries=("libopenvino.so.????",),
+    # Graphics and NPUs compute in half precision unless they are told to keep the model's.
+    precision_options={
+        "device_type": {"*gpu*": "fp16", "*npu*": "fp16"},
+        "precision": {"fp16": "fp16", "fp32": "", "accuracy": ""},
+    },
 )

@@ -44,4 +44,5 @@ FACTS = ProviderFacts(
     compile_deadline_s=1200.0,
     context=True,
     computes_in="fp16",
+    precision_options={"enable_htp_fp16_precision": {"0": ""}, "backend_type": {"cpu": ""}},
 )

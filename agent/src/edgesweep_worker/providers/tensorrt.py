@@ -64,4 +64,11 @@ FACTS = ProviderFacts(
     cache=Cache("trt_engine_cache_path", {"trt_engine_cache_enable": "True"}, ("*.engine", "*.profile", "*.timing")),
     context=True,
     device_memory="nvml",
+    # Products of matrices and convolutions are TF32 unless told otherwise: ten bits of mantissa, as fp16 has.
+    computes_in="tf32",
+    precision_options={
+        "trt_bf16_enable": {"true": "bf16", "1": "bf16"},
+        "trt_fp16_enable": {"true": "fp16", "1": "fp16"},
+        "trt_int8_enable": {"true": "int8", "1": "int8"},
+    },
 )

@@ -13,6 +13,7 @@ from edgesweep.did_you_mean import hint, nearest
 from edgesweep.plan.fields import describe
 from edgesweep.plan.measuring import MeasureSection, SessionSection
 from edgesweep.plan.schema import Chain, ExportOverride, ExportSection, ModelEntry, PlanFile, Trouble
+from edgesweep.plan.verify import Allowance, VerifySection
 from edgesweep.plan.yaml_file import YamlFile
 
 #: The section that stands at a path of keys (list positions and pydantic's own words left out).
@@ -20,10 +21,14 @@ SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
     (): PlanFile,
     ("models",): ModelEntry,
     ("models", "export"): ExportOverride,
+    ("models", "verify"): VerifySection,
+    ("models", "verify", "providers"): Allowance,
     ("export",): ExportSection,
     ("providers",): Chain,
     ("session",): SessionSection,
     ("measure",): MeasureSection,
+    ("verify",): VerifySection,
+    ("verify", "providers"): Allowance,
     ("exclude",): Trouble,
     ("exclude", "providers"): Chain,
     ("known_failures",): Trouble,
@@ -153,7 +158,9 @@ def dotted(path: Sequence[str | int]) -> str:
 def _unknown_key(path: Path) -> str:
     where, key = path[:-1], str(path[-1])
     parents = tuple(part for part in where if isinstance(part, str))
-    keys = list(SECTIONS[parents].model_fields)
+    # Below a mapping by provider stands its name, which is no key of the schema.
+    section = SECTIONS[parents] if parents in SECTIONS else SECTIONS[parents[:-1]]
+    keys = list(section.model_fields)
     beside = f" in {dotted(where)}" if where else ""
     near = nearest(key, keys)
     if near is None:

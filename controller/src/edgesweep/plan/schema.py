@@ -48,6 +48,7 @@ from edgesweep.plan.fields import (
 )
 from edgesweep.plan.measuring import MeasureSection, SessionSection
 from edgesweep.plan.providers import parse_chain
+from edgesweep.plan.verify import VerifySection
 
 #: The version of the plan format that this Edgesweep reads.
 PLAN_VERSION = 1
@@ -103,6 +104,7 @@ class ModelEntry(Section):
     references: str | None = None
     inputs: str | None = None
     export: ExportOverride | None = None
+    verify: VerifySection | None = None
 
     @field_validator("zoo")
     @classmethod
@@ -295,6 +297,7 @@ class PlanFile(Section):
     shapes: Annotated[tuple[ShapeEntry, ...], Field(min_length=1), OneOrMany()] = ("example",)
     session: SessionSection = SessionSection()
     measure: MeasureSection = MeasureSection()
+    verify: VerifySection | None = None
     fallback: Literal["allow", "warn", "fail"] = "warn"
     skip: Literal["predicted", "proven", "nothing"] = "proven"
     exclude: tuple[Trouble, ...] = ()

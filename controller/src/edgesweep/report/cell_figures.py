@@ -14,6 +14,7 @@ from edgesweep_proto.trial import ColdStart, Numerics, Placement, Samples, Trial
 from edgesweep.export.result import ExportResult
 from edgesweep.plan.cell import Session
 from edgesweep.plan.scenario import PACED
+from edgesweep.plan.tolerances import PRECISION, Agreed
 from edgesweep.report import cell_evidence as evidence
 from edgesweep.report.plain_data import Json, plain
 from edgesweep.report.plain_data import median as _median
@@ -149,11 +150,12 @@ def placement(trials: Sequence[TrialRecord]) -> Json | None:
     return {**plain(seen[0]), "hashes": sorted({item.hash for item in seen})}
 
 
-def numerics(export: ExportResult | None, trials: Sequence[TrialRecord], shape: str) -> Json | None:
+def numerics(export: ExportResult | None, trials: Sequence[TrialRecord], shape: str, agreed: Agreed) -> Json | None:
     """`numerics`: the worst trial on the device against the reference or, before any trial, the proof at export.
 
     Where the device had nothing to compare with at this `shape`, `reference_note` says why; the figures are then the
-    host's, or null where there are none at all.
+    host's, or null where there are none at all. `agreed` is what the device was held to; of the proof's own tolerance only
+    the figures of the proof tell.
     """
     on_device = _known(trials, _numerics)
     at_export = export.numerics if export else None
@@ -167,7 +169,9 @@ def numerics(export: ExportResult | None, trials: Sequence[TrialRecord], shape: 
         **figures,
         "where": where if found else None,
         "reference_note": note,
-        "tolerance": plain(export.tolerance) if export else None,
+        "tolerance": plain(agreed.tolerance if on_device or export is None else export.tolerance),
+        "tolerance_from": agreed.origin if on_device else PRECISION,
+        "tolerance_note": agreed.note if on_device else "",
         "sizes_tried": list(export.sizes_tried) if export else [],
         "at_export": plain(at_export),
     }

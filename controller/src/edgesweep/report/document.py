@@ -10,7 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from edgesweep.errors import EdgesweepError
 from edgesweep.export.result import ExportResult
+from edgesweep.plan.load import plan_from_json
+from edgesweep.plan.tolerances import VerifyRules
 from edgesweep.report import cell_evidence as evidence
 from edgesweep.report import cell_figures as figures
 from edgesweep.report.plain_data import Json, plain
@@ -26,7 +29,8 @@ def build_document(view: RunView) -> Json:
     a cell, or one that was lost to lab trouble, or while the run itself is not called complete.
     """
     trials = {record.cell.name: record.trials for record in view.cells}
-    cells = [_cell(record, trials) for record in view.cells]
+    rules = _rules(view)
+    cells = [_cell(record, trials, rules) for record in view.cells]
     settled = all(record.end is not None and record.end.outcome is not Outcome.LOST for record in view.cells)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -37,6 +41,14 @@ def build_document(view: RunView) -> Json:
         "artifacts": _artifacts(view.cells),
         "cells": cells,
     }
+
+
+def _rules(view: RunView) -> VerifyRules:
+    """What the plan says of tolerances; the defaults where this Edgesweep cannot read the stored plan."""
+    try:
+        return VerifyRules.of(plan_from_json(view.run.plan))
+    except EdgesweepError:
+        return VerifyRules()
 
 
 def _run(view: RunView) -> Json:
@@ -96,7 +108,7 @@ def _artifact(export: ExportResult) -> Json:
     return {**plain(export.produced), "variants": [], "files": [plain(blob) for blob in blobs]}
 
 
-def _cell(record: CellRecord, trials: Mapping[str, Sequence[TrialRecord]]) -> Json:
+def _cell(record: CellRecord, trials: Mapping[str, Sequence[TrialRecord]], rules: VerifyRules) -> Json:
     end = record.end
     latency = end.latency if end else None
     # A cell that shares another's measurement carries copies of its figures, but not its trials.
@@ -124,7 +136,7 @@ def _cell(record: CellRecord, trials: Mapping[str, Sequence[TrialRecord]]) -> Js
         "memory_bytes": figures.memory(measured),
         "cold_start_s": figures.cold_start(measured),
         "placement": figures.placement(measured),
-        "numerics": figures.numerics(record.export, measured, record.cell.shape.slug),
+        "numerics": figures.numerics(record.export, measured, record.cell.shape.slug, rules.agreed(record.cell)),
         "course": evidence.course(measured),
         "sustained": evidence.sustained(measured),
         "energy": evidence.energy(measured),

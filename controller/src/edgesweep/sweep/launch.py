@@ -36,6 +36,7 @@ from edgesweep.plan.preset import preset_of
 from edgesweep.plan.schema import PlanFile
 from edgesweep.plan.selection import select
 from edgesweep.plan.sources import sources_of
+from edgesweep.plan.tolerances import VerifyRules
 from edgesweep.plan.trouble import trouble_of
 from edgesweep.store.records import DeviceRecord, Outcome, RunRecord, RunState, RunView
 from edgesweep.store.store import Store
@@ -315,6 +316,7 @@ async def _execute(
             stored_exports=_stored_exports(resumed),
             skip=prepared.plan.skip,
             resume_command=resume_command,
+            rules=VerifyRules.of(prepared.plan),
         )
         for note in prepared.notes:
             emit(Notice(note))

@@ -31,6 +31,7 @@ from edgesweep.plan.load import digest_of, plan_to_json
 from edgesweep.plan.preset import Preset, preset_of
 from edgesweep.plan.schema import PlanFile
 from edgesweep.plan.sources import sources_of
+from edgesweep.plan.tolerances import VerifyRules
 from edgesweep.store.records import (
     CellEnd,
     CellRecord,
@@ -114,7 +115,7 @@ async def measure_file(home: Home, request: Request, progress: Progress) -> RunV
             ]
             path_of = exports.path_of
         preset = preset_of(plan.measure)
-        groups = group_cells([cell], {variant_key(cell): export})
+        groups = group_cells([cell], {variant_key(cell): export}, VerifyRules.of(plan))
         if not groups:
             end = end_of_refused_shape(cell) if export.passed else end_of_failed_export(cell, export, [cell])
             return _view(run, cell, end, export, (), found)

@@ -23,6 +23,7 @@ from edgesweep.models.source import ModelSource
 from edgesweep.plan.cell import Cell, Variant
 from edgesweep.plan.preset import Preset
 from edgesweep.plan.runtimes import UNKNOWN_RUNTIME
+from edgesweep.plan.tolerances import VerifyRules
 from edgesweep.store.records import Outcome, RunRecord, RunState
 from edgesweep.store.store import Store
 from edgesweep.store.writer import StoreWriter
@@ -97,8 +98,10 @@ class Sweep:
         stored_exports: Mapping[str, ExportResult] | None = None,
         skip: str = "proven",
         resume_command: str = "edgesweep run --resume",
+        rules: VerifyRules | None = None,
     ) -> None:
         self._run = run
+        self._rules = rules or VerifyRules()
         self._ledger = ledger
         self._sources = sources
         self._members = members
@@ -216,7 +219,9 @@ class Sweep:
         return DeviceLoop(
             member.entry,
             # Cells that have ended keep their place: whoever led a group before a cut leads it after.
-            group_cells([cell for cell in self._ledger.cells if cell.device == member.entry.name], exported),
+            group_cells(
+                [cell for cell in self._ledger.cells if cell.device == member.entry.name], exported, self._rules
+            ),
             self._ledger,
             open_client=self._open_client,
             path_of=self._path_of,

@@ -6,12 +6,13 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from edgesweep_proto.trial import NamedInputs, Provider, SessionOptions, Trial, TrialOutcome
+from edgesweep_proto.trial import NamedInputs, Provider, SessionOptions, Tolerance, Trial, TrialOutcome
 
 from edgesweep.export.result import ExportResult, Payload
 from edgesweep.plan.cell import Cell
 from edgesweep.plan.preset import Preset
 from edgesweep.plan.providers import full_name
+from edgesweep.plan.tolerances import VerifyRules
 from edgesweep.store.records import TrialRecord
 
 #: Outcomes that say something about the model; the others are tried again.
@@ -23,15 +24,21 @@ RETRIES = 2
 #: A cancelled trial says nothing about model or device and costs no retry, but not without end.
 MOST_CANCELLED = 10
 
+_NO_RULES, _DEFAULT = VerifyRules(), Tolerance()
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Cells of one device that have the same artifact and are asked the same: measured once, through `leader`."""
+    """Cells of one device that have the same artifact and are asked the same: measured once, through `leader`.
+
+    `tolerance` is what the leader's outputs are held to.
+    """
 
     leader: Cell
     followers: tuple[Cell, ...]
     export: ExportResult
     payload: Payload
+    tolerance: Tolerance = _DEFAULT
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -52,10 +59,13 @@ class PlannedTrial:
         return f"{run_id}/{self.group.leader.key}/{self.round}/{self.attempt}"
 
 
-def group_cells(cells: Iterable[Cell], exports: Mapping[str, ExportResult]) -> list[Group]:
+def group_cells(
+    cells: Iterable[Cell], exports: Mapping[str, ExportResult], rules: VerifyRules = _NO_RULES
+) -> list[Group]:
     """Groups the measurable `cells` by what would be measured; `exports` is keyed by model and variant slug.
 
-    The first cell in planned order leads; cells whose variant did not pass are left out.
+    The first cell in planned order leads; cells whose variant did not pass are left out. Of what two of them may be held to
+    by `rules` the leader's counts.
     """
     grouped: dict[tuple[object, ...], list[Cell]] = {}
     for cell in cells:
@@ -79,6 +89,7 @@ def group_cells(cells: Iterable[Cell], exports: Mapping[str, ExportResult]) -> l
             tuple(members[1:]),
             exports[variant_key(members[0])],
             exports[variant_key(members[0])].payloads[members[0].shape.slug],
+            rules.agreed(members[0]).tolerance,
         )
         for members in grouped.values()
     ]
@@ -158,7 +169,7 @@ def build_trial(planned: PlannedTrial, run_id: str, preset: Preset) -> Trial:
         artifact=export.manifest,
         inputs=payload.inputs,
         references=payload.references,
-        tolerance=export.tolerance,
+        tolerance=planned.group.tolerance,
         runtime_id=cell.runtime,
         providers=tuple(
             Provider(full_name(name), dict(cell.provider_options.get(name, {}))) for name in cell.providers
