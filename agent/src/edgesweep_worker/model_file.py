@@ -72,14 +72,14 @@ def _model(data: mmap.mmap) -> ModelHeader:
     ir_version = 0
     opsets: list[tuple[str, int]] = []
     external: list[ExternalData] = []
-    for number, value, span in _fields(data, 0, len(data)):
+    for number, value, span in fields(data, 0, len(data)):
         if number == _MODEL_IR:
             ir_version = value
         elif number == _MODEL_OPSET:
             domain, version = "", 0
-            for inner, inner_value, inner_span in _fields(data, *span):
+            for inner, inner_value, inner_span in fields(data, *span):
                 if inner == _OPSET_DOMAIN:
-                    domain = _text(data, inner_span)
+                    domain = text(data, inner_span)
                 elif inner == _OPSET_VERSION:
                     version = inner_value
             opsets.append((domain, version))
@@ -89,17 +89,17 @@ def _model(data: mmap.mmap) -> ModelHeader:
 
 
 def _graph(data: mmap.mmap, span: tuple[int, int]) -> Iterator[ExternalData]:
-    for number, _, inner in _fields(data, *span):
+    for number, _, inner in fields(data, *span):
         if number == _GRAPH_INITIALIZER:
             yield from _tensor(data, inner)
         elif number == _GRAPH_NODE:
-            for part, _, attribute in _fields(data, *inner):
+            for part, _, attribute in fields(data, *inner):
                 if part == _NODE_ATTRIBUTE:
                     yield from _attribute(data, attribute)
 
 
 def _attribute(data: mmap.mmap, span: tuple[int, int]) -> Iterator[ExternalData]:
-    for number, _, inner in _fields(data, *span):
+    for number, _, inner in fields(data, *span):
         if number in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS):
             yield from _tensor(data, inner)
         elif number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
@@ -108,19 +108,20 @@ def _attribute(data: mmap.mmap, span: tuple[int, int]) -> Iterator[ExternalData]
 
 def _tensor(data: mmap.mmap, span: tuple[int, int]) -> Iterator[ExternalData]:
     entries: dict[str, str] = {}
-    for number, _, inner in _fields(data, *span):
+    for number, _, inner in fields(data, *span):
         if number == _TENSOR_EXTERNAL:
-            pair = {part: _text(data, text) for part, _, text in _fields(data, *inner)}
+            pair = {part: text(data, words) for part, _, words in fields(data, *inner)}
             entries[pair.get(_ENTRY_KEY, "")] = pair.get(_ENTRY_VALUE, "")
     if "location" in entries:
         yield ExternalData(entries["location"], int(entries.get("offset") or 0), int(entries.get("length") or 0))
 
 
-def _text(data: mmap.mmap, span: tuple[int, int]) -> str:
+def text(data: mmap.mmap, span: tuple[int, int]) -> str:
+    """The text that stands at `span`."""
     return data[span[0] : span[1]].decode("utf-8", "replace")
 
 
-def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, tuple[int, int]]]:
+def fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, tuple[int, int]]]:
     """Field number, value of a varint (else 0) and span of a length-delimited field (else empty)."""
     at = start
     while at < end:

@@ -7,9 +7,16 @@ from typing import Any
 
 from edgesweep_worker import failure, model_file, null_model
 from edgesweep_worker.failure import TrialFailed
+from edgesweep_worker.failures import read
+from edgesweep_worker.failures.own_words import OwnWords
+from edgesweep_worker.failures.provider_patterns import PROVIDER_PATTERNS
+from edgesweep_worker.failures.status import status_of
 from edgesweep_worker.job import SessionRequest, TrialJob
 
 CPU = "CPUExecutionProvider"
+
+#: What a runtime finds out before it looks for external data, so that a missing file is not the reason.
+_BEFORE_THE_FILE = ("oom", "opset_unsupported", "external_data_missing")
 
 _LEVELS = {
     "disabled": "ORT_DISABLE_ALL",
@@ -70,20 +77,17 @@ def open_session(ort: Any, job: TrialJob, options: Any, chain: list[tuple[str, d
         TrialFailed: with the cause of the refusal.
     """
     first = chain[0][0]
+    own_words = OwnWords()
     try:
         # Without enable_fallback=0 newer versions print an error and go on without the provider; older ones
         # do not know the word and are caught by the check below.
         session = ort.InferenceSession(job.model_path, options, providers=chain, enable_fallback=0)
     except Exception as error:
-        raise load_failure(ort, error, job.model_path, first) from error
+        raise load_failure(ort, error, job.model_path, first, own_words.told()) from error
     session.disable_fallback()
     got = session.get_providers()
     if first not in got:
-        raise TrialFailed(
-            "provider_unavailable",
-            f"{first} is in this build of onnxruntime {ort.__version__} but could not be used here",
-            "the session came up with " + ", ".join(got) + "; the provider's own words are on stderr",
-        )
+        raise absent_provider(ort, first, list(got), own_words.told())
     return session
 
 
@@ -111,42 +115,70 @@ def read_back(ort: Any, session: Any, io_mode: str, call: str = "", call_cost_s:
     }
 
 
-def load_failure(ort: Any, error: Exception, model_path: str, first_provider: str) -> TrialFailed:
+def load_failure(ort: Any, error: Exception, model_path: str, first_provider: str, told: str = "") -> TrialFailed:
     """What a refusal to make a session means.
 
     The file itself is looked at where messages of different versions cannot be told apart.
 
+    Args:
+        ort: the onnxruntime module.
+        error: what was raised.
+        model_path: the model.
+        first_provider: the provider that the session was asked for first.
+        told: what the runtime wrote to standard error meanwhile.
+
     Returns:
-        A failure with one of the causes oom, opset_unsupported, ir_unsupported, external_data_missing,
-        invalid_model_file, unsupported_op, provider_unavailable, load_error.
+        A failure with the cause of the pattern that knows the words, `external_data_missing` where the file shows it,
+        `oom` for Python's own MemoryError, `provider_unavailable` where making the provider itself failed, else `unknown`.
     """
     text = str(error)
     if failure.refused_ir(text):
         return _ir_or_opset(ort, text, model_path)
-    version = f"onnxruntime {ort.__version__}"
-    opset = failure.refused_opset(text)
+    version, status = f"onnxruntime {ort.__version__}", status_of(error)
     fault = _external_fault(model_path)
-    operator = failure.unsupported_operator(text)
-    element_type = failure.unsupported_type(text)
-    if failure.is_out_of_memory(error):
-        cause, message = "oom", f"{version} could not get the memory it needs to load the model"
-    elif opset:
-        limit = f" (it takes up to {opset[1]} of {opset[0]})" if opset[1] else ""
-        cause, message = "opset_unsupported", f"{version} is too old for {_asked_opsets(model_path)}{limit}"
-    elif fault:
-        cause, message = "external_data_missing", fault
-    elif failure.is_invalid_file(text):
-        cause, message = "invalid_model_file", "the file is not a whole ONNX model"
-    elif operator:
-        cause, message = "unsupported_op", f"{version} has no kernel for operator {operator}"
-    elif element_type:
-        cause, message = "unsupported_op", f"{version} does not have the element type {element_type}"
-    elif first_provider != CPU and isinstance(error, (RuntimeError, ValueError)):
+    making = first_provider != CPU and isinstance(error, (RuntimeError, ValueError))
+    # Standard error is asked first where the provider itself failed: there it names the library, here only the remedy.
+    found = (read.read(told, "load") if making else None) or read.read(text, "load", model_path)
+    words = f"{text}\n{told}".strip() if making else text
+    if found is not None and (not fault or found.known.cause in _BEFORE_THE_FILE):
+        subject = found.words.get("subject", "")
+        known = read.diagnosis(
+            "message", text, pattern=found.known.id, status=status, subject=subject, operator=found.operator
+        )
+        sentence = found.sentence(version, opsets=_asked_opsets(model_path, found.words.get("highest", "")))
+        if fault and found.known.cause == "external_data_missing":
+            sentence = fault
+        return TrialFailed(found.known.cause, sentence, words, diagnosis=known)
+    evidence = "file" if fault else "message"
+    unknown = read.diagnosis(evidence, text, status=status)
+    if fault:
+        return TrialFailed("external_data_missing", fault, words, diagnosis=unknown)
+    if isinstance(error, MemoryError):
+        sentence = f"{version} could not get the memory it needs to load the model"
+        return TrialFailed("oom", sentence, words, diagnosis=unknown)
+    if making:
         # The C++ library raises its own types; these two come from making the provider itself.
-        cause, message = "provider_unavailable", f"{version} could not make {first_provider}"
-    else:
-        cause, message = "load_error", f"{version} could not make a session"
-    return TrialFailed(cause, message, text)
+        sentence = f"{version} could not make {first_provider}"
+        return TrialFailed("provider_unavailable", sentence, words, diagnosis=unknown)
+    return TrialFailed(
+        "unknown", f"{version} could not make a session, with words that no pattern knows", words, diagnosis=unknown
+    )
+
+
+def absent_provider(ort: Any, first_provider: str, got: list[str], told: str) -> TrialFailed:
+    """What it means that a session came up without its first provider, by what was written to standard error meanwhile."""
+    found = read.read(told, "load")
+    if found is not None and found.known in PROVIDER_PATTERNS:
+        known = read.diagnosis("message", told, pattern=found.known.id, subject=found.words.get("subject", ""))
+        sentence = f"{first_provider} could not be made: {found.sentence(f'onnxruntime {ort.__version__}')}"
+        return TrialFailed(found.known.cause, sentence, told, diagnosis=known)
+    words = told or "the session came up with " + ", ".join(got) + "; the provider's own words are on stderr"
+    return TrialFailed(
+        "provider_unavailable",
+        f"{first_provider} is in this build of onnxruntime {ort.__version__} but could not be used here",
+        words,
+        diagnosis=read.diagnosis("message", told),
+    )
 
 
 def _ir_or_opset(ort: Any, text: str, model_path: str) -> TrialFailed:
@@ -169,15 +201,18 @@ def _ir_or_opset(ort: Any, text: str, model_path: str) -> TrialFailed:
                     f"{version} is too old for {names} and for IR version {asked}",
                     f"{text}\n{error}",
                     ("also:ir_unsupported",),
+                    read.diagnosis("message", str(error), pattern="opset/1", status=status_of(error)),
                 )
-    return TrialFailed("ir_unsupported", message, text)
+    known = read.diagnosis("message", text, pattern="ir/1", status="FAIL")
+    return TrialFailed("ir_unsupported", message, text, diagnosis=known)
 
 
-def _asked_opsets(model_path: str) -> str:
+def _asked_opsets(model_path: str, highest: str) -> str:
     try:
-        return _opset_words(model_file.read_header(model_path).opsets)
+        asked = _opset_words(model_file.read_header(model_path).opsets)
     except (OSError, ValueError):
-        return "the model's opset"
+        asked = "the model's opset"
+    return f"{asked} (it takes up to {highest})" if highest else asked
 
 
 def _opset_words(opsets: tuple[tuple[str, int], ...]) -> str:

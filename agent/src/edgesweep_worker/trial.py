@@ -31,6 +31,7 @@ def run_trial(job: TrialJob, pipe: EventPipe) -> None:
         outcome, cause, message = _Trial(job, pipe).run()
     except TrialFailed as failed:
         pipe.tag(*failed.tags)
+        pipe.facts(diagnosis=failed.diagnosis)
         pipe.end_trial("failed", cause=failed.cause, message=failed.message, evidence=failed.evidence)
     except MemoryError:
         evidence = traceback.format_exc()[-failure.EVIDENCE_LIMIT :]
@@ -134,7 +135,7 @@ class _Trial:
             self.call: Any = self._make_call()
             self.call.run()
         except Exception as error:
-            raise failure.run_failure(error) from error
+            raise failure.run_failure(error, self.pipe.current_stage, self.job.model_path) from error
         self.first_run_s = time.perf_counter() - started
         self.memory.append(self.meter.peak("first_run_peak"))
         self.compiling.leave("first_run", self.first_run_s)
@@ -287,7 +288,7 @@ class _Trial:
             except OSError:
                 raise
             except Exception as error:
-                raise failure.run_failure(error) from error
+                raise failure.run_failure(error, self.pipe.current_stage, self.job.model_path) from error
             shape_changes.try_others(self.job, self.pipe, watched, self.arrays, self.compiling)
             del watched
         return self._judge_placement(found)

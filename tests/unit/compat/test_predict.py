@@ -38,7 +38,7 @@ def test_what_is_within_the_limits_is_not_predicted_to_fail() -> None:
         ({"opset": 20}, "opset_unsupported", "opset 19", ["20", "19", "1.16.3"]),
         ({"ir_version": 10}, "ir_unsupported", "IR version 9", ["10", "9", "1.16.3"]),
         ({"operators": ("Add", "com.acme.Magic")}, "unsupported_op", "domain com.acme", ["com.acme.Magic", "1.16.3"]),
-        ({"types": ("float32", "int4")}, "unsupported_op", "type int4", ["int4", "1.16.3"]),
+        ({"types": ("float32", "int4")}, "element_type_unsupported", "type int4", ["int4", "1.16.3"]),
     ],
 )
 def test_one_beyond_a_limit_is_predicted_with_value_and_limit(change, cause, limit, words) -> None:
@@ -52,7 +52,7 @@ def test_one_beyond_a_limit_is_predicted_with_value_and_limit(change, cause, lim
 
 def test_the_opset_comes_first_and_the_rest_follows_in_the_order_of_a_load() -> None:
     bad = replace(FINE, opset=23, ir_version=11, operators=("com.acme.Magic",), types=("int4",))
-    assert causes(bad) == ["opset_unsupported", "ir_unsupported", "unsupported_op", "unsupported_op"]
+    assert causes(bad) == ["opset_unsupported", "ir_unsupported", "unsupported_op", "element_type_unsupported"]
 
 
 @pytest.mark.parametrize("field", ["max_opset", "max_ir_version"])

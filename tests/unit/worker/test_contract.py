@@ -86,7 +86,7 @@ def test_the_probe_makes_a_runtime(workshop, tmp_path):
 def test_every_cause_is_in_the_catalogue(workshop):
     errors = pytest.importorskip("edgesweep.errors")
     causes = set()
-    for path in (workshop.folder / "edgesweep_worker").glob("*.py"):
+    for path in (workshop.folder / "edgesweep_worker").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "TrialFailed" and node.args:
                 causes |= _texts(node.args[0])
@@ -96,6 +96,9 @@ def test_every_cause_is_in_the_catalogue(workshop):
                 causes |= _texts(node.value.elts[0])
             elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) == 3:
                 causes |= _texts(node.value.elts[1])
+    from edgesweep_worker.failures.read import PATTERNS
+
+    causes |= {known.cause for known in PATTERNS}
     assert {"oom", "no_nodes", "opset_unsupported", "worker_protocol", "invalid_model_file"} <= causes
     assert causes - {""} <= set(errors.CATALOGUE)
 

@@ -66,12 +66,12 @@ def test_one_beyond_the_limits_is_refused_with_the_cause(workshop, bench, interp
 
 
 def test_what_the_probe_says_of_types_is_what_a_load_says(workshop, bench, interpreter, runtime):
-    """A type that the probe calls missing is refused as `unsupported_op`, wherever the model has it."""
+    """A type that the probe calls missing is refused as `element_type_unsupported`, wherever the model has it."""
     number = onnx.TensorProto.COMPLEX64
     assert "complex64" not in runtime["types"]
     path = bench.save("z", [helper.make_node("Identity", ["z"], ["y"])], {"z": (number, [2])}, {"y": (number, [2])})
     ended = workshop.run(bench.job(path, {"z": np.ones(2, dtype=np.complex64)}), interpreter)
-    assert ended.verdict == ("failed", "load", "unsupported_op")
+    assert ended.verdict == ("failed", "load", "element_type_unsupported")
 
 
 @pytest.mark.parametrize(

@@ -310,8 +310,11 @@ def test_an_operator_that_nobody_knows(workshop, bench):
 def test_a_graph_that_does_not_hold_together(workshop, bench):
     path = bench.save("loose", [helper.make_node("Relu", ["nowhere"], ["y"])], {"x": [1]}, {"y": [1]})
     ended = workshop.run(bench.job(path, {"x": np.ones(1, dtype=np.float32)}))
-    assert ended.verdict == ("failed", "load", "load_error")
+    assert ended.verdict == ("failed", "load", "invalid_graph")
     assert "nowhere" in ended.end["evidence"]
+    diagnosis = ended.facts["diagnosis"]
+    assert (diagnosis["evidence"], diagnosis["pattern"]) == ("message", "graph-loose/1")
+    assert (diagnosis["status"], diagnosis["subject"]) == ("INVALID_ARGUMENT", "nowhere")
 
 
 @pytest.mark.parametrize("content", [None, b"1234"])
@@ -391,6 +394,21 @@ def test_a_failure_while_running(workshop, bench):
     ended = workshop.run(bench.job(path, {"x": np.ones(3, dtype=np.float32), "i": np.array([7])}))
     assert ended.verdict == ("failed", "first_run", "run_error")
     assert "Gather" in ended.end["evidence"]
+    diagnosis = ended.facts["diagnosis"]
+    assert diagnosis["pattern"] == "node-value/1"
+    assert diagnosis["operator"]["name"] == "Gather"
+
+
+def test_a_failure_that_no_pattern_knows_is_unknown_with_its_words_and_a_hash(own_workshop, bench):
+    raised = "raise RuntimeError('the frob at 0x7f00 of /dev/frob3 went away while running Mul node. Name:\\'m\\' x')"
+    _shadow_onnxruntime(own_workshop, "def refuse(*_, **__): " + raised + "\nreal.InferenceSession = refuse\n")
+    ended = own_workshop.run(bench.good_job())
+    assert ended.verdict == ("failed", "load", "unknown")
+    assert "/dev/frob3" in ended.end["evidence"]
+    diagnosis = ended.facts["diagnosis"]
+    assert diagnosis["normalised"] == "the frob at <hex> of <path> went away while running Mul node. Name:<name> x"
+    assert len(diagnosis["message_hash"]) == 64
+    assert diagnosis["pattern"] == ""
 
 
 def test_running_out_of_memory(workshop, bench):

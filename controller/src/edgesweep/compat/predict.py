@@ -70,4 +70,4 @@ def _of_types(produced: Produced, runtime: Runtime) -> Iterator[Prediction]:
     for name in produced.types if runtime.types else ():
         if name not in runtime.types:
             sentence = f"the artifact holds {name}, and onnxruntime {runtime.version} has no such element type"
-            yield Prediction("unsupported_op", sentence, limit=f"type {name}")
+            yield Prediction("element_type_unsupported", sentence, limit=f"type {name}")

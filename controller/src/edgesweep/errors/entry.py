@@ -26,7 +26,8 @@ class Entry:
     """One code. `stable` tells a finding about the model from trouble that may pass by itself.
 
     `repeatable` tells that the same input gives the same end, so that it need not be tried again: a crash of an exporter
-    is a finding, but a result of an earlier day does not answer for today.
+    is a finding, but a result of an earlier day does not answer for today. `stages` are those at which a cell ends with
+    this cause, empty where any may, and `link` a page that tells what is known of it.
     """
 
     code: str
@@ -36,12 +37,18 @@ class Entry:
     exit_code: ExitCode = ExitCode.FINDING
     grpc_status: str = ""
     repeatable: bool = True
+    stages: tuple[str, ...] = ()
+    link: str = ""
 
 
-def cause(code: str, text: str, remedy: str, *, stable: bool = True, repeatable: bool = True) -> Entry:
-    """A cause of a cell's outcome; one that is not `stable` is trouble of the lab."""
+def cause(
+    code: str, text: str, remedy: str, *, stable: bool = True, repeatable: bool = True, stages: str = "", link: str = ""
+) -> Entry:
+    """A cause of a cell's outcome; one that is not `stable` is trouble of the lab. `stages` are words with blanks between."""
     exit_code = ExitCode.FINDING if stable else ExitCode.LAB
-    return Entry(code, text, remedy, stable=stable, exit_code=exit_code, repeatable=stable and repeatable)
+    again = stable and repeatable
+    named = tuple(stages.split())
+    return Entry(code, text, remedy, stable=stable, exit_code=exit_code, repeatable=again, stages=named, link=link)
 
 
 def error(code: str, text: str, remedy: str, exit_code: ExitCode, grpc_status: str = "") -> Entry:

@@ -57,7 +57,7 @@ EXPORT_CAUSES = (
     ),
     cause(
         "invalid_graph",
-        "the ONNX checker refuses the exported graph",
+        "the graph breaks a rule of ONNX: the checker or the runtime refuses it",
         "try another opset or the other exporter, and report it to the exporter's project; mend a ready file with the tool "
         "that wrote it",
     ),
