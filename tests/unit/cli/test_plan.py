@@ -67,3 +67,22 @@ def test_the_list_names_every_plan_and_says_what_it_is(capsys) -> None:
     assert all(row["summary"] == builtin_summary(row["name"]) and row["summary"].endswith(".") for row in plans)
     assert call("list") == 0
     assert "architectures" in capsys.readouterr().out
+
+
+def test_checking_names_the_entries_that_do_nothing(here: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("EDGESWEEP_HOME", str(here / "home"))
+    plan = here / "plan.yaml"
+    plan.write_text(
+        "version: 1\nmodels: [{zoo: mobile-cnn}]\n"
+        "exclude: [{opset: 13, until: 2020-01-01}]\n"
+        "known_failures: [{opset: 9, reason: issue 7}, {opset: 17, device: pi5}]\n"
+    )
+    assert call("check", "plan.yaml") == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[:2] == [
+        "plan.yaml: exclude[0] ended on 2020-01-01 and no longer counts",
+        "plan.yaml: known_failures[0] means no cell of this plan",
+    ]
+    assert "plan.yaml is valid" in err
+    assert "known_failures[1]" not in err

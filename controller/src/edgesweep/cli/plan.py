@@ -76,14 +76,35 @@ def list_plans(settings: Settings, *, output: str) -> None:
 @plan.command("check")
 @click.argument("path", metavar="PLAN", type=click.Path(path_type=Path))
 def check(*, path: Path) -> None:
-    """Check the plan file; asks nothing of any device."""
+    """Check the plan file, and name entries of exclude and known_failures that do nothing; asks no device."""
+    import datetime as dt
+
+    from edgesweep.plan.idle import idle_entries
     from edgesweep.plan.load import load_plan
+    from edgesweep.plan.sources import sources_of
 
     loaded = load_plan(path)
+    today = dt.datetime.now(tz=dt.UTC).date()
+    sources = sources_of(loaded.plan, loaded.base_dir)
+    for note in idle_entries(loaded.plan, sources, _labels_of(loaded.plan.devices), today=today):
+        click.echo(f"{path}: {note}", err=True)
     click.echo(
         f"{path} is valid: {loaded.plan.name}, {len(loaded.plan.models)} models. Next: edgesweep run {path} -n",
         err=True,
     )
+
+
+def _labels_of(asked: str | tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """The labels of the devices that the plan means, as far as the inventory here has them."""
+    from edgesweep.errors import EdgesweepError
+    from edgesweep.fleet.inventory import load_inventory
+    from edgesweep.home import find_home
+
+    try:
+        entries = load_inventory(find_home().inventory).select(asked)
+    except EdgesweepError:
+        return {}
+    return {entry.name: dict(entry.labels) for entry in entries}
 
 
 @plan.command("schema")

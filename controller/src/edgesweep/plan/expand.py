@@ -13,7 +13,7 @@ from edgesweep.models.source import ModelFacts, ModelSource
 from edgesweep.plan.cell import Cell, Session, Skip
 from edgesweep.plan.runtimes import DeviceChoice, runtimes_of
 from edgesweep.plan.schema import PlanFile
-from edgesweep.plan.trouble import in_force, means, trouble_of
+from edgesweep.plan.trouble import ended_note, idle_note, in_force, means, trouble_of
 from edgesweep.plan.variants import PlannedVariant, planned_variants
 
 __all__ = ["SKIPPED_SHAPE", "STATIC_SHAPE", "UNHELD_SHAPE", "DeviceChoice", "Expansion", "expand"]
@@ -128,6 +128,6 @@ def _notes(cells: Sequence[Cell], plan: PlanFile, devices: Sequence[DeviceChoice
     for key in ("exclude", "known_failures"):
         for position, entry in enumerate(getattr(plan, key)):
             if not in_force(entry, today):
-                yield f"{key}[{position}] ended on {entry.until} and no longer counts"
+                yield ended_note(key, position, entry)
             elif not any(means(entry, cell, labels[cell.device]) for cell in cells):
-                yield f"{key}[{position}] means no cell of this plan"
+                yield idle_note(key, position)

@@ -19,6 +19,16 @@ def in_force(entry: Trouble, today: date) -> bool:
     return entry.until is None or today <= entry.until
 
 
+def ended_note(key: str, position: int, entry: Trouble) -> str:
+    """The sentence on an entry that counted once."""
+    return f"{key}[{position}] ended on {entry.until} and no longer counts"
+
+
+def idle_note(key: str, position: int) -> str:
+    """The sentence on an entry that means nothing."""
+    return f"{key}[{position}] means no cell of this plan"
+
+
 def trouble_of(
     cell: Cell, entries: Sequence[Trouble], labels: Mapping[str, str], *, today: date
 ) -> tuple[int, Trouble] | None:
@@ -37,20 +47,21 @@ def trouble_of_variant(variant: Variant, entries: Sequence[Trouble], *, today: d
 def means(entry: Trouble, cell: Cell, labels: Mapping[str, str]) -> bool:
     """Whether every key that the entry sets fits `cell`; `device` may also be a label such as `site=lab1`."""
     return (
-        _fits_variant(entry, cell.variant)
-        and (entry.runtime is None or _fits(cell.runtime, entry.runtime))
-        and (entry.shape is None or _fits(cell.shape.slug, entry.shape))
+        fits_variant(entry, cell.variant)
+        and (entry.runtime is None or fits_text(cell.runtime, entry.runtime))
+        and (entry.shape is None or fits_text(cell.shape.slug, entry.shape))
         and (entry.threads is None or cell.session.threads in entry.threads)
         and (entry.providers is None or cell.providers in [chain.chain for chain in entry.providers])
-        and (entry.device is None or _fits_device(cell.device, labels, entry.device))
+        and (entry.device is None or fits_device(cell.device, labels, entry.device))
     )
 
 
 def _means_all_of(entry: Trouble, variant: Variant) -> bool:
-    return not set(entry.matched_keys) & _CELL_KEYS and _fits_variant(entry, variant)
+    return not set(entry.matched_keys) & _CELL_KEYS and fits_variant(entry, variant)
 
 
-def _fits_variant(entry: Trouble, variant: Variant) -> bool:
+def fits_variant(entry: Trouble, variant: Variant) -> bool:
+    """Whether the keys that name variants fit `variant`; the others are not looked at."""
     texts = (
         (entry.model, variant.model),
         (entry.exporter, variant.exporter),
@@ -59,16 +70,18 @@ def _fits_variant(entry: Trouble, variant: Variant) -> bool:
         (entry.optimiser, variant.optimiser or NONE),
     )
     return (
-        all(globs is None or _fits(text, globs) for globs, text in texts)
+        all(globs is None or fits_text(text, globs) for globs, text in texts)
         and (entry.opset is None or variant.opset in entry.opset)
         and (entry.ir_version is None or variant.ir_version in entry.ir_version)
     )
 
 
-def _fits(text: str, globs: Sequence[str]) -> bool:
+def fits_text(text: str, globs: Sequence[str]) -> bool:
+    """Whether `text` is one of `globs`, in which `*` and `?` stand for others."""
     return any(fnmatchcase(text, glob) for glob in globs)
 
 
-def _fits_device(name: str, labels: Mapping[str, str], words: Sequence[str]) -> bool:
+def fits_device(name: str, labels: Mapping[str, str], words: Sequence[str]) -> bool:
+    """Whether a device of that name and labels is meant."""
     pairs = [f"{key}={value}" for key, value in labels.items()]
-    return _fits(name, words) or any(_fits(pair, words) for pair in pairs)
+    return fits_text(name, words) or any(fits_text(pair, words) for pair in pairs)

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from edgesweep.report.known import known_state
 from edgesweep.report.outcomes import Cell, Doc, outcome_of, session_of
 
 #: What identifies and qualifies every row, so that a filter needs no second table.
@@ -31,6 +32,7 @@ LABELS = (
     "same_as",
     "predicted",
     "prediction",
+    "known",
 )
 COLUMNS = (*LABELS, "metric", "value", "unit")
 
@@ -102,6 +104,7 @@ def _labels(doc: Doc, cell: Cell) -> tuple[str, ...]:
         **cell,
         "predicted": prediction.get("cause"),
         "prediction": prediction.get("state"),
+        "known": known_state(cell),
         "run": doc["run"]["id"],
         "cell": cell["name"],
         "providers": "+".join(cell["providers"]),

@@ -17,7 +17,7 @@ from edgesweep.plan.tolerances import VerifyRules
 from edgesweep.report import cell_evidence as evidence
 from edgesweep.report import cell_figures as figures
 from edgesweep.report.plain_data import Json, plain
-from edgesweep.store.records import CellRecord, DeviceRecord, Outcome, RunState, RunView, TrialRecord
+from edgesweep.store.records import KNOWN_FAILURE, CellRecord, DeviceRecord, Outcome, RunState, RunView, TrialRecord
 
 SCHEMA_VERSION = 1
 
@@ -74,6 +74,8 @@ def _summary(records: Sequence[CellRecord]) -> Json:
         "unfinished": sum(record.end is None for record in records),
         "outcomes": {outcome.value: outcomes[outcome.value] for outcome in Outcome},
         "verdicts": {word: verdicts[word] for word in ("trusted", "doubtful", "invalid")},
+        "known": sum("known" in record.end.tags for record in records if record.end),
+        "fixed": sum("fixed" in record.end.tags for record in records if record.end),
     }
 
 
@@ -124,7 +126,10 @@ def _cell(record: CellRecord, trials: Mapping[str, Sequence[TrialRecord]], rules
         "export": _export(record.export),
         **_ending(record),
         "verdict": end.verdict.value if end and end.verdict else None,
-        "reasons": list(end.reasons) if end else [],
+        "reasons": [reason for reason in end.reasons if not reason.startswith(KNOWN_FAILURE)] if end else [],
+        "known": next((it.removeprefix(KNOWN_FAILURE) for it in end.reasons if it.startswith(KNOWN_FAILURE)), None)
+        if end
+        else None,
         "tags": tags,
         "same_as": end.same_as if end else None,
         "see": end.see if end else None,

@@ -24,6 +24,7 @@ from edgesweep.report.facts import (
     sensors,
     short_provider,
 )
+from edgesweep.report.known import known_sentences, known_state
 from edgesweep.report.matrix import Block, Column, matrix_blocks
 from edgesweep.report.outcomes import (
     OUTCOMES,
@@ -124,6 +125,7 @@ def render_html(doc: Doc) -> str:
         conditions=conditions_of(doc["cells"]),
         findings=finding_views(findings),
         predictions=prediction_sentences(doc["cells"]),
+        known=known_sentences(doc["cells"]),
         row_ids=row_ids,
         exports=_exports(doc["cells"]),
         size_unit=units.size_unit((cell.get("produced") or {}).get("size_bytes") for cell in doc["cells"]),
@@ -212,11 +214,12 @@ def _square_text(cell: Cell, median: float | None) -> str:
     foreseen = prediction_words(cell)
     if is_skipped_as_predicted(cell):
         return foreseen
+    known = known_state(cell)
     if median is None:
-        return ", ".join(filter(None, [str(cell.get("cause") or ""), foreseen]))
+        return ", ".join(filter(None, [str(cell.get("cause") or ""), foreseen, known]))
     verdict = cell.get("verdict") or "trusted"
     mark = VERDICTS[verdict].mark if verdict in VERDICTS and verdict != "trusted" else ""
-    return ", ".join(filter(None, [f"{units.seconds(median)} {mark}".strip(), foreseen]))
+    return ", ".join(filter(None, [f"{units.seconds(median)} {mark}".strip(), foreseen, known]))
 
 
 def _axes_label(column: Column, precisions: set[str]) -> str:
@@ -265,6 +268,8 @@ def _rows(cells: list[Cell], row_ids: dict[str, str], anchors: dict[str, str]) -
         if not latency and cell.get("message"):
             said_of_it = _cut(str(cell["message"]), _ROW_MESSAGE_CHARS)
             notes.insert(0, f"at {cell['stage']}: {said_of_it}" if cell.get("stage") else said_of_it)
+        if cell.get("known"):
+            notes.append(f"known failure: {cell['known']}")
         if cell.get("see"):
             notes.append(f"see {cell['see']}")
         return Row(

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgesweep.report import units
 from edgesweep.report.facts import beside_the_median
+from edgesweep.report.known import known_sentences, known_state
 from edgesweep.report.markdown_text import code as _code
 from edgesweep.report.markdown_text import table as _table
 from edgesweep.report.markdown_text import text as _text
@@ -39,7 +40,15 @@ def render_markdown(doc: Doc) -> str:
 
     Everything is CommonMark with GitHub's tables; text from models and boards is escaped.
     """
-    parts = [*_head(doc), *_matrices(doc), *_results(doc), *_findings(doc), *_predictions(doc), *_devices(doc)]
+    parts = [
+        *_head(doc),
+        *_matrices(doc),
+        *_results(doc),
+        *_findings(doc),
+        *_predictions(doc),
+        *_known(doc),
+        *_devices(doc),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -97,7 +106,8 @@ def _word(cell: Cell) -> str:
     foreseen = prediction_words(cell)
     if is_skipped_as_predicted(cell):
         return _text(f"{outcome}: {foreseen}")
-    foreseen = f" ({_text(foreseen)})" if foreseen else ""
+    beside = ", ".join(filter(None, [foreseen, known_state(cell)]))
+    foreseen = f" ({_text(beside)})" if beside else ""
     if outcome != "pass":
         return _text(f"{outcome}: {cell['cause']}" if cell.get("cause") else outcome) + foreseen
     median, verdict = (cell.get("latency_s") or {}).get("median"), cell.get("verdict")
@@ -174,6 +184,13 @@ def _predictions(doc: Doc) -> Iterator[str]:
     sentences = prediction_sentences(doc["cells"])
     if sentences:
         yield "## Predicted failures"
+        yield "\n".join(f"- {_text(sentence)}" for sentence in sentences)
+
+
+def _known(doc: Doc) -> Iterator[str]:
+    sentences = known_sentences(doc["cells"])
+    if sentences:
+        yield "## Known failures"
         yield "\n".join(f"- {_text(sentence)}" for sentence in sentences)
 
 

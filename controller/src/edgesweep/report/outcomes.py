@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from edgesweep.errors import CATALOGUE, remedy_for
+from edgesweep.report.known import known_counts
 from edgesweep.report.predictions import is_skipped_as_predicted, prediction_words
 from edgesweep.report.units import plural
 
@@ -146,6 +147,8 @@ def sentence(doc: Doc) -> str:
         parts = [f"{counts['pass']} of {plural(total, 'cell')} pass; {', '.join(others)}."]
     else:
         parts = ["The one cell passes." if total == 1 else f"All {total:,} cells pass."]
+    known = known_counts(doc["cells"])
+    parts += [f"{known}."] if known else []
     verdicts = verdict_counts(doc)
     measured = sum(verdicts.values())
     shaky = [f"{amount} {word}" for word, amount in verdicts.items() if amount and word != "trusted"]

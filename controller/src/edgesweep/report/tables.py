@@ -13,6 +13,7 @@ from rich.text import Text
 
 from edgesweep.report import units
 from edgesweep.report.facts import beside_the_median, peak_memory
+from edgesweep.report.known import FIXED, KNOWN, known_counts, known_sentences, known_state
 from edgesweep.report.matrix import Block, matrix_blocks
 from edgesweep.report.outcomes import (
     OUTCOMES,
@@ -45,6 +46,8 @@ STYLES = {
     "skipped": "dim",
     PREDICTED: "dim",
     "lost": "magenta",
+    KNOWN: "dim",
+    FIXED: "bold green",
     "unfinished": "cyan",
     "trusted": "green",
     "doubtful": "yellow",
@@ -236,8 +239,9 @@ def _trust(cell: Cell, notes: dict[str, Note]) -> Text:
         text.append(f" [{' '.join(places)}]", style="dim")
     if cell.get("same_as"):
         text.append(" =", style="dim")
-    if outcome != "pass":
-        text.append(" ").append_text(styled(outcome))
+    for word in (outcome if outcome != "pass" else "", known_state(cell)):
+        if word:
+            text.append(" ").append_text(styled(word))
     return text
 
 
@@ -255,8 +259,8 @@ def variant_text(cell: Cell) -> str:
 def findings(doc: Doc) -> RenderableType:
     """What did not pass, grouped by cause, each with its remedy and its cells; nothing at all when all passed."""
     groups = group_findings(doc)
-    foreseen = prediction_sentences(doc["cells"])
-    if not groups and not foreseen:
+    foreseen, known = prediction_sentences(doc["cells"]), known_sentences(doc["cells"])
+    if not groups and not foreseen and not known:
         return Text("No findings: every cell passes.")
 
     def build(width: int) -> RenderableType:
@@ -266,6 +270,9 @@ def findings(doc: Doc) -> RenderableType:
         if foreseen:
             parts += [Text(), heading("Predicted failures")]
             parts += [Text(sentence, overflow="fold") for sentence in foreseen]
+        if known:
+            parts += [Text(), heading("Known failures")]
+            parts += [Text(sentence, overflow="fold") for sentence in known]
         return Group(*parts)
 
     return Adaptive(build)
@@ -273,6 +280,8 @@ def findings(doc: Doc) -> RenderableType:
 
 def _finding(group: Finding, doc: Doc, width: int) -> Iterable[RenderableType]:
     amount = units.plural(len(group.cells), "cell")
+    known = sum(known_state(cell) == KNOWN for cell in group.cells)
+    amount += f", {known} known" if known else ""
     yield Text.assemble((group.title, STYLES.get(group.outcome, "")), f"  {amount}", overflow="fold")
     if group.text:
         yield Padding(Text(group.text), (0, 0, 0, 2))
@@ -310,6 +319,9 @@ def summary_line(doc: Doc) -> RenderableType:
     if any(verdicts.values()):
         shown = [styled(word, f"{amount} {word}") for word, amount in verdicts.items() if amount]
         line.append("; numbers: ").append_text(Text(", ").join(shown))
+    known = known_counts(doc["cells"])
+    if known:
+        line.append(f"; {known}")
     took = run_seconds(doc)
     if took is not None:
         line.append(f"; took {units.duration(took)}")

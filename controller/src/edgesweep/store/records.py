@@ -116,6 +116,10 @@ class TrialRecord:
     series: Series | None = None
 
 
+#: Begins the entry of `CellEnd.reasons` that holds the plan's own reason for a known failure: none of a verdict's.
+KNOWN_FAILURE = "known failure: "
+
+
 @dataclass(frozen=True, slots=True)
 class CellEnd:
     """The one outcome of a cell and, for a measured one, its figures and verdict.

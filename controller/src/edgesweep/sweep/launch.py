@@ -206,12 +206,12 @@ async def prepare(
         DeviceChoice(record.name, record.labels, record.runtimes, reachable=record.device is not None)
         for record in devices
     ]
-    today = dt.datetime.now(tz=dt.UTC).date()
-    expansion = expand(plan, sources, facts, choices, today=today)
+    run = new_run(loaded)
+    expansion = expand(plan, sources, facts, choices, today=day_of(run))
     cells = tuple(select(expansion.cells, expression)) if expression else expansion.cells
     if not cells:
         raise EdgesweepError("nothing_selected")
-    return Prepared(new_run(loaded), plan, sources, cells, members, devices, expansion.unplanned, expansion.notes)
+    return Prepared(run, plan, sources, cells, members, devices, expansion.unplanned, expansion.notes)
 
 
 def new_run(loaded: LoadedPlan) -> RunRecord:
@@ -230,6 +230,11 @@ def new_run(loaded: LoadedPlan) -> RunRecord:
         host=host_facts(),
         seed=secrets.randbelow(2**31),
     )
+
+
+def day_of(run: RunRecord) -> dt.date:
+    """The day (UTC) on which `exclude` and `known_failures` are judged: one for the whole run, however often it is resumed."""
+    return dt.datetime.fromtimestamp(run.started, tz=dt.UTC).date()
 
 
 async def prepare_resume(
@@ -326,12 +331,11 @@ async def _execute(
 
 
 def known_failures(prepared: Prepared) -> dict[str, str]:
-    """The reason of each cell that the plan lists as a known failure today, by cell name."""
+    """The reason of each cell that the plan lists as a known failure on the day of the run's start, by cell name."""
     labels = {record.name: record.labels for record in prepared.devices}
-    today = dt.datetime.now(tz=dt.UTC).date()
     known = {}
     for cell in prepared.cells:
-        found = trouble_of(cell, prepared.plan.known_failures, labels[cell.device], today=today)
+        found = trouble_of(cell, prepared.plan.known_failures, labels[cell.device], today=day_of(prepared.run))
         if found is not None:
             known[cell.name] = found[1].reason
     return known

@@ -9,7 +9,7 @@ from dataclasses import replace
 from edgesweep_proto.trial import Stage, TrialResult
 
 from edgesweep.plan.cell import Cell
-from edgesweep.store.records import CellEnd, Outcome, TrialRecord
+from edgesweep.store.records import KNOWN_FAILURE, CellEnd, Outcome, TrialRecord
 from edgesweep.store.store import Store
 from edgesweep.store.writer import StoreWriter
 from edgesweep.sweep.events import CellFinished, SweepEvent, TrialFinished
@@ -115,7 +115,7 @@ class Ledger:
         if reason is None or end.outcome in {Outcome.SKIPPED, Outcome.LOST}:
             return end
         tag = "fixed" if end.outcome is Outcome.PASS else "known"
-        return replace(end, tags=(*end.tags, tag), reasons=(*end.reasons, f"known failure: {reason}"))
+        return replace(end, tags=(*end.tags, tag), reasons=(*end.reasons, f"{KNOWN_FAILURE}{reason}"))
 
     async def lose(self, cells: Iterable[Cell], stage: Stage, cause: str, message: str) -> None:
         """Ends open cells as lost: the lab kept them from being measured."""
