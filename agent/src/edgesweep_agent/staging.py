@@ -15,6 +15,8 @@ from edgesweep_agent.artifacts import BlobStore
 from edgesweep_agent.durable import remove_tree
 from edgesweep_agent.faults import Fault
 
+_CPU = "CPUExecutionProvider"
+
 
 def check_locations(manifest: Manifest, blobs: BlobStore) -> None:
     """Refuse a model that names any external file but its manifest's blobs.
@@ -74,6 +76,9 @@ def job(
     `max_bytes` is the most private memory that it may take. The `runtime`, as it was probed, tells the cheapest call of
     a session and what that costs. `cpus` are those that its threads are held to, the calling thread's first; empty
     holds them to none. With `unified_memory` the whole board's memory is looked at too.
+
+    `place_apart` tells it to end when it is timed, since another process reads the placement: what a provider leaves in
+    the process that it ran in must not decide how it takes the model again.
     """
     return {
         "kind": "trial",
@@ -94,6 +99,7 @@ def job(
         "cpus": list(cpus),
         "memory_limit_bytes": max_bytes,
         "unified_memory": unified_memory,
+        "place_apart": not trial.protocol.untimed and any(provider.name != _CPU for provider in trial.providers),
     }
 
 

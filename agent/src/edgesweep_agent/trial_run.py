@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from edgesweep_proto.codec import to_json
 from edgesweep_proto.trial import Stage, Trial, TrialOutcome, TrialResult, TrialState
 
 from edgesweep_agent.artifacts import BlobStore
@@ -21,8 +22,8 @@ from edgesweep_agent.quiet import Quiet
 from edgesweep_agent.runtimes import RuntimeBook
 from edgesweep_agent.staging import job, stage
 from edgesweep_agent.surroundings import Surroundings
-from edgesweep_agent.verdicts import judge
-from edgesweep_agent.worker_process import WorkerStartError, run_worker
+from edgesweep_agent.verdicts import is_passed, judge
+from edgesweep_agent.worker_process import Ending, WorkerStartError, run_worker
 
 if TYPE_CHECKING:
     from edgesweep_agent.around_trial import Around
@@ -147,28 +148,38 @@ class TrialRun:
             named = trial.deadlines_s
             return named.get(findings.stage.value, named.get("", DEFAULT_DEADLINE_S))
 
-        model = stage(trial, self._blobs, work)
-        samples_path.unlink(missing_ok=True)
-        oom_before = oom_count(self._sysroot)
-        try:
-            ending = await run_worker(
+        async def in_worker(told: dict[str, Any], *, second: bool = False) -> Ending:
+            return await run_worker(
                 [python, "-I", str(self._run_py)],
-                job(
-                    trial,
-                    model,
-                    self._blobs,
-                    samples_path,
-                    self._max_worker_bytes,
-                    runtime=self._runtimes.runtime(trial.runtime_id),
-                    cpus=choice.cpus,
-                    unified_memory=unified_memory(self._sysroot),
-                ),
+                told,
                 folder=work,
                 stderr_path=entry.folder / "stderr.txt",
                 deadline_s=deadline_s,
                 on_start=lambda pid: self._note_running(entry, pid, started),
                 on_event=on_event,
+                keep_stderr=second,
             )
+
+        model = stage(trial, self._blobs, work)
+        samples_path.unlink(missing_ok=True)
+        oom_before = oom_count(self._sysroot)
+        try:
+            told = job(
+                trial,
+                model,
+                self._blobs,
+                samples_path,
+                self._max_worker_bytes,
+                runtime=self._runtimes.runtime(trial.runtime_id),
+                cpus=choice.cpus,
+                unified_memory=unified_memory(self._sysroot),
+            )
+            ending = await in_worker(told)
+            if told["place_apart"] and is_passed(ending):
+                # Here and not by the worker: one that dies while it loads the runtime has died in this stage.
+                on_event({"event": "stage", "stage": Stage.PLACEMENT.value})
+                rest = {"kind": "placement", "compiled": to_json(findings.result.compile)}
+                ending = await in_worker({**told, **rest}, second=True)
         finally:
             around.measuring(measuring=False)
             self._quiet.set_timing(timing=False)

@@ -51,6 +51,11 @@ def judge(
     return _failed(result, "worker_protocol", sentence, stderr)
 
 
+def is_passed(ending: Ending) -> bool:
+    """Whether the worker's last word is that its trial passes so far."""
+    return not ending.broken and (ending.end or {}).get("outcome") == TrialOutcome.PASS.value
+
+
 def was_told_to_stop(number: int) -> bool:
     """Whether this signal is somebody's wish to end the process, and not a fault of the process."""
     return number in _TOLD_TO_STOP

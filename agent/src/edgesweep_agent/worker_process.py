@@ -73,6 +73,7 @@ async def run_worker(
     deadline_s: Callable[[], float],
     on_start: Callable[[int], None],
     on_event: Callable[[dict[str, Any]], None],
+    keep_stderr: bool = False,
 ) -> Ending:
     """Run one worker to its end. Nothing of its process group outlives this call, cancelled or not.
 
@@ -84,6 +85,7 @@ async def run_worker(
         deadline_s: The longest silence in seconds at this moment.
         on_start: Is told the pid.
         on_event: Is told every event but the last; a ValueError from it ends the worker as `broken`.
+        keep_stderr: Whether it writes behind what an earlier worker of the same trial wrote there.
 
     Raises:
         WorkerStartError: there is no process.
@@ -93,7 +95,7 @@ async def run_worker(
     except OSError as error:
         raise WorkerStartError.of(command[0], error) from error
     try:
-        with stderr_path.open("wb") as stderr:
+        with stderr_path.open("ab" if keep_stderr else "wb") as stderr:
             # Started by this thread itself, the main one: the worker's death signal follows the thread that started it.
             process = await asyncio.create_subprocess_exec(
                 *command,

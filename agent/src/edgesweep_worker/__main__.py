@@ -52,7 +52,7 @@ def _do(text: str, pipe: EventPipe) -> None:
         job: dict[str, Any] = json.loads(text)
         kind = job["kind"]
         scratch_dir = job["scratch_dir"] if kind == "probe" else ""
-        trial = trial_job(job) if kind == "trial" else None
+        trial = trial_job(job) if kind in {"trial", "placement"} else None
         memory_limit = job.get("memory_limit_bytes")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         words = f"{type(error).__name__}: {error}"
@@ -64,11 +64,16 @@ def _do(text: str, pipe: EventPipe) -> None:
 
         pipe.end(runtime=probe_runtime(scratch_dir))
     elif trial is not None:
-        from edgesweep_worker.trial import run_trial
-
         if not limited:
             pipe.tag("no_memory_limit")
-        run_trial(trial, pipe)
+        if kind == "placement":
+            from edgesweep_worker.placing import run_placement
+
+            run_placement(trial, pipe)
+        else:
+            from edgesweep_worker.trial import run_trial
+
+            run_trial(trial, pipe)
     else:
         pipe.end_trial("failed", cause="worker_protocol", message=f"the worker does not know jobs of kind {kind}")
 

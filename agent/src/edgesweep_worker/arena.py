@@ -9,13 +9,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Any, Sequence
 
+from edgesweep_worker.profile_events import run_starts
+
 _CPU = "CPUExecutionProvider"
 _METHOD = "onnxruntime's profile of {} untimed runs, at the end of each node; weights that lie in the arena are counted"
-
-
-def run_starts(events: Sequence[dict[str, Any]]) -> list[int]:
-    """When each run of the profile began, in the profile's microseconds."""
-    return sorted(event["ts"] for event in events if event.get("cat") == "Session" and event.get("name") == "model_run")
 
 
 def read_arena(events: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

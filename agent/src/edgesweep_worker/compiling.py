@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Mapping
 
 from edgesweep_worker import compiled_files, provider_start
 from edgesweep_worker.events import EventPipe
@@ -21,9 +21,10 @@ class Compiling:
     Args:
         pipe: where stage and facts are told.
         job: the job as it is run: its options name the folder that the trial uses, if any.
+        told: what an earlier process of the same trial told of its Compile, as JSON data: only changes of shape are added.
     """
 
-    def __init__(self, pipe: EventPipe, job: TrialJob) -> None:
+    def __init__(self, pipe: EventPipe, job: TrialJob, told: Mapping[str, Any] | None = None) -> None:
         first = job.providers[0]
         self._pipe = pipe
         self._provider = first.name
@@ -34,6 +35,7 @@ class Compiling:
         self._seconds = 0.0
         self._engine_hash = ""
         self._changes: List[Dict[str, Any]] = []
+        self._told = told
 
     def enter(self, part: str, otherwise: str = "") -> None:
         """Say that `part` begins: as stage compile when the compilation is part of it, else as stage `otherwise`, if any."""
@@ -77,6 +79,11 @@ class Compiling:
 
     def _rebuilds(self) -> int | None:
         """Compilations that came after the first run; None when neither files nor other shapes could show any."""
+        if self._told is not None:
+            earlier = self._told.get("rebuilds")
+            if earlier is None and not self._changes:
+                return None
+            return (earlier or 0) + sum(change["rebuilt"] for change in self._changes)
         seen = self._after_first_run if self._folder else None
         if seen is None and not self._changes:
             return None
@@ -84,6 +91,10 @@ class Compiling:
         return late + sum(change["rebuilt"] for change in self._changes)
 
     def _tell(self) -> None:
+        if self._told is not None:
+            changed = {"rebuilds": self._rebuilds(), "shape_changes": list(self._changes)}
+            self._pipe.facts(compile={**self._told, **changed})
+            return
         self._pipe.facts(
             compile={
                 "provider": self._provider,

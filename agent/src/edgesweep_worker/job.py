@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import os
+from dataclasses import dataclass, field, replace
+from typing import Any, Mapping
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Protocol:
     thermal_wait_s: float = 0.0
     fix_clocks: bool = False
     untimed: bool = False
+    node_profile: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class TrialJob:
     `call` is the cheapest way to call a session that the runtime's probe found, "" when it is not known; `call_cost_s` what
     it costs above the cheapest one known. `cpus` are those of the cluster that the threads are held to, the calling
     thread's first; with none nothing is held. `other_inputs` are the shapes to change to and back in the untimed session.
+    With `place_apart` another process tells the placement, and the trial ends when it is timed; `compiled` is then what this
+    trial's timed process told of its Compile, as JSON data.
     """
 
     model_path: str
@@ -103,6 +107,13 @@ class TrialJob:
     call_cost_s: float | None = None
     cpus: tuple[int, ...] = ()
     other_inputs: tuple[OtherInputs, ...] = ()
+    place_apart: bool = False
+    compiled: Mapping[str, Any] | None = None
+
+    def with_threads(self) -> TrialJob:
+        """The same with the threads counted; to be called before the calling thread is held to one core."""
+        threads = self.session.intra_op_threads or len(self.cpus) or len(os.sched_getaffinity(0))
+        return replace(self, session=replace(self.session, intra_op_threads=threads))
 
 
 def trial_job(data: dict[str, Any]) -> TrialJob:
@@ -135,6 +146,8 @@ def trial_job(data: dict[str, Any]) -> TrialJob:
         other_inputs=tuple(
             OtherInputs(item["shape"], _files(item.get("inputs"))) for item in data.get("other_inputs") or ()
         ),
+        place_apart=bool(data.get("place_apart", False)),
+        compiled=data.get("compiled"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Reads the few fields of an ONNX file that explain why a runtime refuses it; used only after a refusal.
+"""Reads the few fields of an ONNX file that explain why a runtime refuses it, and counts its nodes.
 
 A minimal reader of the protobuf wire format (https://protobuf.dev/programming-guides/encoding/): the worker may not
 depend on `onnx`, and the file may be larger than the board's memory, so it is mapped and its tensors are skipped.
@@ -6,6 +6,7 @@ depend on `onnx`, and the file may be larger than the board's memory, so it is m
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
 _NODE_ATTRIBUTE = 5
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 5, 6, 10, 11
+_BODIES = (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS)
 _TENSOR_EXTERNAL = 13
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 
@@ -48,11 +50,20 @@ def read_header(path: str) -> ModelHeader:
         ValueError: the bytes are no protobuf message.
         OSError: the file cannot be read.
     """
-    with open(path, "rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
-            raise ValueError("the file is empty")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _model(data)
+    with _mapped(path) as data:
+        return _model(data)
+
+
+def count_nodes(path: str) -> int:
+    """Nodes of the model at `path`, those of subgraphs too: the figure that the controller has of an artifact.
+
+    Raises:
+        ValueError: the bytes are no protobuf message.
+        OSError: the file cannot be read.
+    """
+    with _mapped(path) as data:
+        graphs = [span for number, _, span in fields(data, 0, len(data)) if number == _MODEL_GRAPH]
+        return sum(_count(data, span) for span in graphs)
 
 
 def missing_external_data(path: str, header: ModelHeader) -> str | None:
@@ -66,6 +77,28 @@ def missing_external_data(path: str, header: ModelHeader) -> str | None:
         if size < item.offset + item.length:
             return f"external data file {item.location} has {size} bytes where {item.offset + item.length} are needed"
     return None
+
+
+@contextlib.contextmanager
+def _mapped(path: str) -> Iterator[mmap.mmap]:
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise ValueError("the file is empty")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield data
+
+
+def _count(data: mmap.mmap, graph: tuple[int, int]) -> int:
+    nodes = 0
+    for number, _, node in fields(data, *graph):
+        if number != _GRAPH_NODE:
+            continue
+        nodes += 1
+        for part, _, attribute in fields(data, *node):
+            if part == _NODE_ATTRIBUTE:
+                bodies = [span for kind, _, span in fields(data, *attribute) if kind in _BODIES]
+                nodes += sum(_count(data, span) for span in bodies)
+    return nodes
 
 
 def _model(data: mmap.mmap) -> ModelHeader:
@@ -102,7 +135,7 @@ def _attribute(data: mmap.mmap, span: tuple[int, int]) -> Iterator[ExternalData]
     for number, _, inner in fields(data, *span):
         if number in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS):
             yield from _tensor(data, inner)
-        elif number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
+        elif number in _BODIES:
             yield from _graph(data, inner)
 
 

@@ -1,4 +1,9 @@
-"""Where the nodes really went: asked of the session, read from a profile, or unknown. Never taken from the request."""
+"""Where the nodes really went: asked of the session, read from a profile, or unknown. Never taken from the request.
+
+The two ways count differently, so a placement is by one of them and says by which. The assignment lists the nodes of
+the graph as it was shared out, those inside a compiled part one by one, before kernels are merged; a profile has the
+nodes that ran, a compiled part as one.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +11,28 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from edgesweep_worker import arena
+from edgesweep_worker import arena, node_profile, profile_events
+from edgesweep_worker.profile_events import NodeCall
 
-#: The second run is the one whose profile counts; the first pays for allocation.
-_PROFILED_RUNS = 2
+#: The first run pays for allocation and does not count; so many do.
+_RUNS = 5
+#: A slow model gets fewer of them, but never less than one, unless the times of its nodes were asked for.
+_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Placement:
     """Nodes as (operator, provider) pairs, with the time share (0 to 1) per provider where it is known.
 
-    `arena` is ArenaMemory as JSON data where the runtime's profile tells of it.
+    `subgraphs` counts the parts of the graph that a provider compiled as one, for those that do; `model_nodes` the nodes
+    of the model's file. `arena` is ArenaMemory, `profile` NodeProfile as JSON data, where they are known and asked for.
     """
 
     method: str
@@ -30,6 +40,9 @@ class Placement:
     time_shares: Mapping[str, float]
     providers: tuple[str, ...]
     arena: dict[str, Any] | None = None
+    subgraphs: Mapping[str, int] = field(default_factory=dict)
+    model_nodes: int | None = None
+    profile: dict[str, Any] | None = None
 
     @property
     def counts(self) -> Counter[str]:
@@ -43,12 +56,33 @@ class Placement:
             "\n".join(f"{op}\t{provider}" for op, provider in sorted(self.nodes)).encode()
         ).hexdigest()
 
+    def with_model_nodes(self, nodes: int | None) -> Placement:
+        """The same beside the number of nodes of the model's file."""
+        return replace(self, model_nodes=nodes)
+
     def as_json(self) -> dict[str, Any]:
         """Placement as JSON data, providers in the session's own order."""
         counts = self.counts
         names = list(self.providers) + sorted(set(counts) - set(self.providers))
-        shares = [{"provider": name, "nodes": counts[name], "time_share": self.time_shares.get(name)} for name in names]
-        return {"method": self.method, "hash": self.hash, "shares": shares}
+        shares = [
+            {
+                "provider": name,
+                "nodes": counts[name],
+                "time_share": self.time_shares.get(name),
+                "subgraphs": self.subgraphs.get(name),
+                "operators": dict(sorted(Counter(op for op, provider in self.nodes if provider == name).items())),
+            }
+            for name in names
+        ]
+        return {"method": self.method, "hash": self.hash, "shares": shares, "model_nodes": self.model_nodes}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Nodes of the graph that one provider got together, as (name, operator with its domain) pairs."""
+
+    provider: str
+    nodes: tuple[tuple[str, str], ...]
 
 
 def can_assign(ort: Any) -> bool:
@@ -75,29 +109,27 @@ def watch_placement(ort: Any, options: Any, folder: str) -> None:
     options.profile_file_prefix = os.path.join(folder, "profile")
 
 
-def read_placement(ort: Any, session: Any, inputs: Mapping[str, np.ndarray]) -> Placement:
-    """Run `session` twice and read where its nodes are.
+def read_placement(ort: Any, session: Any, inputs: Mapping[str, np.ndarray], *, nodes: bool = False) -> Placement:
+    """Run `session` some times and read where its nodes are.
 
     Args:
         ort: the onnxruntime module.
         session: made with options that went through `watch_placement`.
         inputs: arrays by name.
+        nodes: whether the times of single nodes are wanted too.
 
     Returns:
         Method assignment, profile, or provider_list (then without nodes).
     """
     providers = tuple(session.get_providers())
-    for _ in range(_PROFILED_RUNS):
+    started = time.perf_counter()
+    for done in range(1 + _RUNS):
+        if done > 1 and not nodes and time.perf_counter() - started > _SECONDS:
+            break
         session.run(None, dict(inputs))
     events = _read_profile(session.end_profiling())
-    profiled, shares = _profiled_nodes(events)
-    held = arena.read_arena(events)
-    assigned = _assigned_nodes(ort, session)
-    if assigned:
-        return Placement("assignment", assigned, shares, providers, held)
-    if profiled:
-        return Placement("profile", profiled, shares, providers, held)
-    return Placement("provider_list", (), {}, providers)
+    found = placement_of(providers, _assigned_parts(ort, session), profile_events.node_calls(events), nodes=nodes)
+    return replace(found, arena=arena.read_arena(events))
 
 
 def read_assignment(ort: Any, session: Any) -> Placement | None:
@@ -110,8 +142,40 @@ def read_assignment(ort: Any, session: Any) -> Placement | None:
     Returns:
         None when this build cannot be asked, or names no node.
     """
-    assigned = _assigned_nodes(ort, session)
-    return Placement("assignment", assigned, {}, tuple(session.get_providers())) if assigned else None
+    parts = _assigned_parts(ort, session)
+    return placement_of(tuple(session.get_providers()), parts, ()) if parts else None
+
+
+def placement_of(
+    providers: tuple[str, ...], parts: Sequence[Part], calls: Sequence[NodeCall], *, nodes: bool = False
+) -> Placement:
+    """The placement by the assignment's `parts` if it names nodes, else by the profile's `calls`, else unknown.
+
+    Args:
+        providers: those of the session, in its order.
+        parts: what the session says of its assignment; empty where it cannot be asked.
+        calls: what ran, by the profile; empty without one.
+        nodes: whether the times of single nodes are wanted too.
+    """
+    steady = profile_events.counted(calls)
+    shares = _time_shares(steady)
+    ran = {call.identity: call for call in steady}
+    fused = [call for call in ran.values() if call.is_fused]
+    profile = None
+    if nodes:
+        domains = {name: operator for part in parts for name, operator in part.nodes if "." in operator}
+        profile = node_profile.profile_nodes(calls, domains, _held(parts, fused))
+    if parts:
+        pairs = tuple((operator, part.provider) for part in parts for _, operator in part.nodes)
+        # A provider that takes nodes one by one has as many parts as nodes: those are no subgraphs.
+        compiling = {part.provider for part in parts if len(part.nodes) > 1} | {call.provider for call in fused}
+        subgraphs = Counter(part.provider for part in parts if part.provider in compiling)
+        return Placement("assignment", pairs, shares, providers, subgraphs=subgraphs, profile=profile)
+    if ran:
+        pairs = tuple((call.operator, call.provider) for call in ran.values())
+        subgraphs = Counter(call.provider for call in fused)
+        return Placement("profile", pairs, shares, providers, subgraphs=subgraphs, profile=profile)
+    return Placement("provider_list", (), {}, providers)
 
 
 def scratch_folder(beside: str) -> tempfile.TemporaryDirectory[str]:
@@ -125,14 +189,14 @@ def _need_room(folder: str) -> None:
         file.write(bytes(1 << 16))
 
 
-def _assigned_nodes(ort: Any, session: Any) -> tuple[tuple[str, str], ...]:
+def _assigned_parts(ort: Any, session: Any) -> tuple[Part, ...]:
     if not can_assign(ort):
         return ()
-    return tuple(
-        (_operator(node.domain, node.op_type), part.ep_name)
+    parts = (
+        Part(part.ep_name, tuple((node.name, _operator(node.domain, node.op_type)) for node in part.get_nodes()))
         for part in session.get_provider_graph_assignment_info()
-        for node in part.get_nodes()
     )
+    return tuple(part for part in parts if part.nodes)
 
 
 def _operator(domain: str, name: str) -> str:
@@ -149,20 +213,33 @@ def _read_profile(path: str) -> list[dict[str, Any]]:
         return []
 
 
-def _profiled_nodes(events: Sequence[dict[str, Any]]) -> tuple[tuple[tuple[str, str], ...], dict[str, float]]:
-    """Nodes of the last run, and the share of its time that each provider had."""
-    since = max(arena.run_starts(events), default=0)
-    nodes: dict[tuple[str, str, str], tuple[str, str]] = {}
-    durations: Counter[str] = Counter()
-    for event in events:
-        details = event.get("args") or {}
-        provider = details.get("provider")
-        if event.get("cat") != "Node" or not provider or event["ts"] < since:
-            continue
-        operator = details.get("op_name", "")
-        # A node inside a loop runs often; it is one node all the same.
-        nodes[event.get("name", ""), str(details.get("node_index", "")), provider] = (operator, provider)
-        durations[provider] += event.get("dur", 0)
-    total = sum(durations.values())
-    shares = {provider: spent / total for provider, spent in durations.items()} if total else {}
-    return tuple(nodes.values()), shares
+def _time_shares(calls: Sequence[NodeCall]) -> dict[str, float]:
+    """The share of the nodes' time that each provider had."""
+    spent: dict[str, float] = {}
+    for found in node_profile.by_node(calls).values():
+        provider = found[0].provider
+        spent[provider] = spent.get(provider, 0.0) + node_profile.seconds_of(found)
+    total = sum(spent.values())
+    return {provider: time / total for provider, time in spent.items()} if total else {}
+
+
+def _held(parts: Sequence[Part], fused: Sequence[NodeCall]) -> dict[str, tuple[str, ...]]:
+    """Names of the nodes that each fused node stands for, by its name.
+
+    onnxruntime numbers the parts that it has compiled in the order in which it lists them. Nothing is said of a provider of
+    which it lists more or fewer parts than it ran.
+    """
+    held = {}
+    for provider in {call.provider for call in fused}:
+        listed = [part for part in parts if part.provider == provider]
+        ran = sorted((call for call in fused if call.provider == provider), key=_number)
+        if len(listed) == len(ran):
+            for at, call in enumerate(ran):
+                held[call.name] = tuple(name for name, _ in listed[at].nodes)
+    return held
+
+
+def _number(call: NodeCall) -> int:
+    """The number at the end of a fused node's name."""
+    last = call.name.rpartition("_")[2]
+    return int(last) if last.isdigit() else 0

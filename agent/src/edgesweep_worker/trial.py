@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import errno
 import os
 import sys
 import time
-import traceback
 from typing import Any
 
-from edgesweep_worker import failure
+from edgesweep_worker import ending, failure
 from edgesweep_worker.events import EventPipe
 from edgesweep_worker.failure import TrialFailed
 from edgesweep_worker.job import TrialJob
@@ -21,39 +18,17 @@ _STEADY_RUNS = 9
 _STEADY_SECONDS = 2.0
 _STEADY_LEAST = 2
 
-#: The disk, the quota or the file takes no more bytes.
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
 
 def run_trial(job: TrialJob, pipe: EventPipe) -> None:
-    """Run the whole trial and write its end; every expected failure becomes an outcome."""
-    try:
-        outcome, cause, message = _Trial(job, pipe).run()
-    except TrialFailed as failed:
-        pipe.tag(*failed.tags)
-        pipe.facts(diagnosis=failed.diagnosis)
-        pipe.end_trial("failed", cause=failed.cause, message=failed.message, evidence=failed.evidence)
-    except MemoryError:
-        evidence = traceback.format_exc()[-failure.EVIDENCE_LIMIT :]
-        pipe.end_trial("failed", cause="oom", message="the worker could not get the memory it needs", evidence=evidence)
-    except BrokenPipeError:
-        raise  # the agent is gone
-    except OSError as error:
-        # The runtime's own errors have become failures before they get here: these are our files on the board's disk.
-        cause = "disk_full" if error.errno in _NO_ROOM else "interrupted"
-        evidence = traceback.format_exc()[-failure.EVIDENCE_LIMIT :]
-        pipe.end_trial("interrupted", cause=cause, message=f"the board's disk refused: {error}", evidence=evidence)
-    else:
-        pipe.end_trial(outcome, cause=cause, message=message)
+    """Run the whole trial, or up to its placement where that is told apart, and write its end."""
+    ending.end_with(pipe, _Trial(job, pipe).run)
 
 
 class _Trial:
     """State that the stages hand on; each method is one stage."""
 
     def __init__(self, job: TrialJob, pipe: EventPipe) -> None:
-        # Counted now: later the calling thread is held to one core.
-        threads = job.session.intra_op_threads or len(job.cpus) or len(os.sched_getaffinity(0))
-        self.job = dataclasses.replace(job, session=dataclasses.replace(job.session, intra_op_threads=threads))
+        self.job = job.with_threads()
         self.pipe = pipe
 
     def run(self) -> tuple[str, str, str]:
@@ -259,60 +234,28 @@ class _Trial:
 
     def _place_untimed(self) -> tuple[str, str, str]:
         """Ask the one session that there is; only where it cannot tell is another made that can."""
-        from edgesweep_worker import placement, shape_changes
+        from edgesweep_worker import placement, placing, shape_changes
 
-        found = placement.read_assignment(self.ort, self.session)
+        found = None if self.job.protocol.node_profile else placement.read_assignment(self.ort, self.session)
         if found is None:
             return self._place()
         self.pipe.stage("placement")
         self.compiling.settle()
         shape_changes.try_others(self.job, self.pipe, self.session, self.arrays, self.compiling)
-        return self._judge_placement(found)
+        return placing.judge(self.job, self.pipe, found, self.chain[0][0])
 
     def _place(self) -> tuple[str, str, str]:
-        self.pipe.stage("placement")
-        from edgesweep_worker import placement, session, shape_changes, threads
+        from edgesweep_worker import placing
 
         self.compiling.settle()
         # One session at a time: an NPU may serve only one, and idle thread pools slow each other down.
         del self.call
         del self.session
-        with placement.scratch_folder(self.job.samples_path) as folder:
-            options = session.make_options(self.ort, self.job.session)
-            placement.watch_placement(self.ort, options, folder)
-            pinning = threads.Pinning(self.pinning.cluster)
-            watched = session.open_session(self.ort, self.job, options, self.chain)
-            pinning.hold()
-            try:
-                found = placement.read_placement(self.ort, watched, self.arrays)
-            except OSError:
-                raise
-            except Exception as error:
-                raise failure.run_failure(error, self.pipe.current_stage, self.job.model_path) from error
-            shape_changes.try_others(self.job, self.pipe, watched, self.arrays, self.compiling)
-            del watched
-        return self._judge_placement(found)
-
-    def _judge_placement(self, found: Any) -> tuple[str, str, str]:
-        """Tell where the nodes are; returns the outcome that this makes of a trial that has passed so far."""
-        from edgesweep_worker import session
-
-        first = self.chain[0][0]
-        self.pipe.facts(placement=found.as_json())
-        if found.arena is not None:
-            self.pipe.facts(arena=found.arena)
-        counts = found.counts
-        if found.method == "provider_list":
-            self.pipe.tag("placement_unknown")
-            if first != session.CPU:
-                raise TrialFailed("run_error", f"nothing shows that {first} got a node of the model")
+        if self.job.place_apart:
             return "pass", "", ""
-        if counts[first] == 0 and (counts or first != session.CPU):
-            elsewhere = ", ".join(f"{count} on {name}" for name, count in sorted(counts.items()))
-            return "fallback", "no_nodes", f"{first} got no node of the model: {elsewhere}"
-        if set(counts) - {first}:
-            self.pipe.tag("partial")
-        return "pass", "", ""
+        self.pipe.stage("placement")
+        watched = placing.Watched(self.ort, self.job, self.pipe, self.chain, self.arrays, self.compiling)
+        return watched.place(self.pinning.cluster)
 
     def _compare(self, outputs: dict[str, Any]) -> Any:
         from edgesweep_worker import compare

@@ -37,9 +37,11 @@ class Compile:
 
 @dataclass(frozen=True, slots=True)
 class NodeTime:
-    """One node of the optimised graph; `seconds` is the mean over the profiled runs, of all its `calls` in a run.
+    """One node of the optimised graph; `seconds` is the median over the profiled runs of all its `calls` in a run.
 
-    `operator` has its domain in front when that is not ai.onnx. Sizes are as the runtime tells them.
+    Time of nodes inside it is not its own. `operator` has its domain in front when that is not ai.onnx and the runtime
+    tells it; of a part that a provider compiled it is the part's name, and `holds` names the model's nodes in it, where that
+    is told. Sizes are as the runtime tells them.
     """
 
     name: str
@@ -50,6 +52,7 @@ class NodeTime:
     output_bytes: int | None = None
     parameter_bytes: int | None = None
     activation_bytes: int | None = None
+    holds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,16 @@ from edgesweep_agent.settings import Settings
 from edgesweep_proto.blob import Blob, Manifest
 from edgesweep_proto.device import CpuCluster
 from edgesweep_proto.evidence import ArenaMemory, ThreadFacts
-from edgesweep_proto.trial import Protocol, SessionOptions, Stage, Trial, TrialOutcome, TrialResult, TrialState
+from edgesweep_proto.trial import (
+    Protocol,
+    Provider,
+    SessionOptions,
+    Stage,
+    Trial,
+    TrialOutcome,
+    TrialResult,
+    TrialState,
+)
 
 MakeTrial = Callable[..., Trial]
 
@@ -73,7 +82,7 @@ async def test_a_pass_carries_every_fact(agent: Agent, make_trial: MakeTrial) ->
     assert result.cold_start is not None
     assert result.cold_start.session_s == 0.2
     assert [phase.phase for phase in result.memory] == ["session_peak", "retained"]
-    assert result.tags == ("one", "two")
+    assert result.tags == ("one", "two", "placed")
     assert result.samples is not None
     assert result.samples.blob.size_bytes == 24
     assert result.exit_code == 0
@@ -97,6 +106,30 @@ async def test_a_death_by_signal_is_a_crash_that_names_it(agent: Agent, make_tri
     assert "last words" in result.evidence
     assert result.cold_start is not None
     assert result.tags == ("one",)
+
+
+async def test_another_process_tells_where_a_providers_nodes_are(agent: Agent, make_trial: MakeTrial) -> None:
+    result = await run(agent, make_trial())
+    assert result.placement is not None
+    (share,) = result.placement.shares
+    assert (share.provider, share.nodes, share.subgraphs, share.operators) == ("pass", 2, 1, {"Relu": 2})
+    steps = [(event.state, event.stage) for event, _, _ in agent.events._events if event.trial_id == result.trial_id]
+    assert [stage for state, stage in steps if state is TrialState.RUNNING][-2:] == [Stage.MEASURE, Stage.PLACEMENT]
+    untimed = replace(make_trial(number=1), protocol=Protocol(untimed=True))
+    assert (await run(agent, untimed)).placement is None
+    on_the_cpu = replace(make_trial(number=2), providers=(Provider("CPUExecutionProvider"),))
+    assert (await run(agent, on_the_cpu)).placement is None
+
+
+async def test_a_death_of_that_process_costs_the_placement_and_not_what_was_measured(
+    agent: Agent, make_trial: MakeTrial
+) -> None:
+    result = await run(agent, make_trial("placing:SIGSEGV"))
+    assert (result.outcome, result.cause, result.stage) == (TrialOutcome.FAILED, "crash", Stage.PLACEMENT)
+    assert "placing words" in result.evidence
+    assert result.samples is not None
+    assert result.samples.measured_count == 2
+    assert result.cold_start is not None
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])

@@ -123,18 +123,23 @@ class NodeTime(_message.Message):
     OUTPUT_BYTES_FIELD_NUMBER: _builtins.int
     PARAMETER_BYTES_FIELD_NUMBER: _builtins.int
     ACTIVATION_BYTES_FIELD_NUMBER: _builtins.int
+    HOLDS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     operator: _builtins.str
-    """With its domain when that is not ai.onnx, such as com.microsoft.FusedConv."""
+    """With its domain when that is not ai.onnx and the runtime tells it; of a part that was compiled, the part's name."""
     provider: _builtins.str
     seconds: _builtins.float
-    """Mean over the profiled runs of the time in all its calls."""
+    """Median over the profiled runs of the time in all its calls, without that of nodes inside it."""
     calls: _builtins.int
     """Calls in one run: more than one within a loop."""
     output_bytes: _builtins.int
     """As the runtime tells them."""
     parameter_bytes: _builtins.int
     activation_bytes: _builtins.int
+    @_builtins.property
+    def holds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the model's nodes that it stands for, where a provider compiled several as one and the runtime tells which."""
+
     def __init__(
         self,
         *,
@@ -146,10 +151,11 @@ class NodeTime(_message.Message):
         output_bytes: _builtins.int | None = ...,
         parameter_bytes: _builtins.int | None = ...,
         activation_bytes: _builtins.int | None = ...,
+        holds: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_activation_bytes", b"_activation_bytes", "_output_bytes", b"_output_bytes", "_parameter_bytes", b"_parameter_bytes", "activation_bytes", b"activation_bytes", "output_bytes", b"output_bytes", "parameter_bytes", b"parameter_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_activation_bytes", b"_activation_bytes", "_output_bytes", b"_output_bytes", "_parameter_bytes", b"_parameter_bytes", "activation_bytes", b"activation_bytes", "calls", b"calls", "name", b"name", "operator", b"operator", "output_bytes", b"output_bytes", "parameter_bytes", b"parameter_bytes", "provider", b"provider", "seconds", b"seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_activation_bytes", b"_activation_bytes", "_output_bytes", b"_output_bytes", "_parameter_bytes", b"_parameter_bytes", "activation_bytes", b"activation_bytes", "calls", b"calls", "holds", b"holds", "name", b"name", "operator", b"operator", "output_bytes", b"output_bytes", "parameter_bytes", b"parameter_bytes", "provider", b"provider", "seconds", b"seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__activation_bytes: _TypeAlias = _typing.Literal["activation_bytes"]  # noqa: Y015
     _WhichOneofArgType__activation_bytes: _TypeAlias = _typing.Literal["_activation_bytes", b"_activation_bytes"]  # noqa: Y015
