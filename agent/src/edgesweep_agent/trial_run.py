@@ -184,7 +184,9 @@ class TrialRun:
             around.measuring(measuring=False)
             self._quiet.set_timing(timing=False)
             remove_tree(work)
-        result = judge(findings, ending, store_stderr(entry.folder), oom_before, oom_count(self._sysroot))
+        told = store_stderr(entry.folder)
+        first = trial.providers[0].name
+        result = judge(findings, ending, told, oom_before, oom_count(self._sysroot), provider=first)
         if result.samples is not None:
             _flush(samples_path)
         return result

@@ -67,11 +67,13 @@ class Supervisor:
         """Take up what the last life of the agent left: what ran is `interrupted`, what waits goes on."""
         for entry in self._journal.in_state(TrialState.RUNNING):
             running = self._journal.running(entry)
-            same_boot = running is not None and running.boot_id == self._boot()
-            what = "the agent went down" if same_boot else "the board went down"
+            rebooted = running is not None and running.boot_id != self._boot()
+            known = "the board went down and started anew" if rebooted else "the agent went down"
+            what = known if running else "the agent or the board went down"
             how = f"waited for an {running.waits_for} device" if running and running.waits_for else "ran"
             result = self._ended(entry, TrialOutcome.INTERRUPTED, f"{what} while the trial {how}")
-            result = replace(result, started=running.started if running else 0.0)
+            cause = "board_rebooted" if rebooted else result.cause
+            result = replace(result, cause=cause, started=running.started if running else 0.0)
             await self._finish(entry, result, TrialState.RUNNING)
         await self._cancel_dead()
         self._kick()

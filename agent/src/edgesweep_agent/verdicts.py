@@ -6,6 +6,7 @@ import signal
 from dataclasses import replace
 
 from edgesweep_proto.codec import from_json
+from edgesweep_proto.execution import Diagnosis
 from edgesweep_proto.trial import Stage, TrialOutcome, TrialResult
 
 from edgesweep_agent.findings import Findings
@@ -19,9 +20,20 @@ _NEED_A_CAUSE = (TrialOutcome.FAILED, TrialOutcome.INTERRUPTED)
 #: may be the first to go: that says nothing about the model.
 _TOLD_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
+#: What a process is ended with for a fault of its own code.
+_FAULTS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE)
+
+_CPU = "CPUExecutionProvider"
+
 
 def judge(
-    findings: Findings, ending: Ending, stderr: str, oom_before: OomCount | None, oom_after: OomCount | None
+    findings: Findings,
+    ending: Ending,
+    stderr: str,
+    oom_before: OomCount | None,
+    oom_after: OomCount | None,
+    *,
+    provider: str = _CPU,
 ) -> TrialResult:
     """The trial's result: the worker's last word if it gave one, else its signal, its deadline, or nothing known.
 
@@ -31,6 +43,7 @@ def judge(
         stderr: The end of its standard error.
         oom_before: The kernel's count of memory kills when it started.
         oom_after: The same when it had ended.
+        provider: The first provider that the trial asks for: whose code ran beside the runtime's own.
     """
     broken = ending.broken
     if not broken:
@@ -40,7 +53,9 @@ def judge(
             broken = str(error)
     result = replace(findings.result, stage=findings.stage, exit_code=ending.exit_code, signal=ending.signal)
     if ending.signal is not None and ending.end is None:
-        return _by_signal(result, ending.signal, stderr, oom_before, oom_after)
+        if _killed_for_memory(ending.signal, oom_before, oom_after):
+            return _by_kernel(result, stderr, oom_before, oom_after)
+        return _by_signal(result, ending.signal, stderr, provider)
     if broken:
         return _failed(result, "worker_protocol", broken, stderr)
     if ending.end is not None:
@@ -88,21 +103,36 @@ def _last_word(result: TrialResult, ending: Ending, stderr: str) -> TrialResult:
     )
 
 
-def _by_signal(
-    result: TrialResult, number: int, stderr: str, oom_before: OomCount | None, oom_after: OomCount | None
-) -> TrialResult:
+def _killed_for_memory(number: int, before: OomCount | None, after: OomCount | None) -> bool:
+    return number == signal.SIGKILL and before is not None and after is not None and after.kills > before.kills
+
+
+def _by_kernel(result: TrialResult, stderr: str, before: OomCount | None, after: OomCount | None) -> TrialResult:
+    kills, source = (after.kills - before.kills, after.source) if before and after else (0, "")
+    whose = "its control group's" if "cgroup" in source else "the machine's"
+    counted = f"{source} counts {kills} memory kills more than before"
+    sentence = f"the kernel killed the worker for memory in stage {result.stage}: {whose} was used up"
+    told = replace(result, diagnosis=Diagnosis("kernel", status="SIGKILL", subject=source))
+    return _failed(told, "oom", sentence, f"{counted}\n{stderr}".strip())
+
+
+def _by_signal(result: TrialResult, number: int, stderr: str, provider: str) -> TrialResult:
     name = signal_name(number)
     if was_told_to_stop(number):
         sentence = f"the worker was told to stop by {name} in stage {result.stage}"
         return replace(result, outcome=TrialOutcome.INTERRUPTED, cause="interrupted", message=sentence, evidence=stderr)
-    if number == signal.SIGKILL and oom_before and oom_after and oom_after.kills > oom_before.kills:
-        counted = f"{oom_after.source} counts {oom_after.kills - oom_before.kills} memory kills more than before"
-        sentence = f"the kernel killed the worker for memory in stage {result.stage}"
-        return _failed(result, "oom", sentence, f"{counted}\n{stderr}".strip())
-    return _failed(result, "crash", f"the worker died of {name} in stage {result.stage}", stderr)
+    foreign = provider != _CPU
+    result = replace(result, diagnosis=Diagnosis("signal", status=name, subject=provider if foreign else ""))
+    beside = f" with {provider}" if foreign else ""
+    if number == signal.SIGILL:
+        sentence = f"the worker died of SIGILL in stage {result.stage}{beside}: the processor lacks an instruction"
+        return _failed(result, "illegal_instruction", sentence, stderr)
+    cause = "provider_crash" if foreign and number in _FAULTS else "crash"
+    return _failed(result, cause, f"the worker died of {name} in stage {result.stage}{beside}", stderr)
 
 
 def _by_deadline(result: TrialResult, seconds: float, stderr: str) -> TrialResult:
+    result = replace(result, diagnosis=Diagnosis("deadline", subject=str(result.stage)))
     if result.stage is Stage.COMPILE:
         # Compiling may just be slow on this board, which is mended in another way than a worker that hangs.
         sentence = f"the provider was still compiling the model after {seconds:g} s; the worker was killed"

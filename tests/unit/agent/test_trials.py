@@ -96,11 +96,25 @@ async def test_a_pass_carries_every_fact(agent: Agent, make_trial: MakeTrial) ->
     assert not (entry.folder / "work").exists()
 
 
-@pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL", "SIGILL", "SIGABRT", "SIGBUS"])
-async def test_a_death_by_signal_is_a_crash_that_names_it(agent: Agent, make_trial: MakeTrial, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("SIGSEGV", "provider_crash"),
+        ("SIGKILL", "crash"),
+        ("SIGILL", "illegal_instruction"),
+        ("SIGABRT", "provider_crash"),
+        ("SIGBUS", "provider_crash"),
+    ],
+)
+async def test_a_death_by_signal_is_a_crash_that_names_it_and_the_provider(
+    agent: Agent, make_trial: MakeTrial, name: str, cause: str
+) -> None:
     result = await run(agent, make_trial(f"signal:{name}"))
-    assert (result.outcome, result.cause, result.stage) == (TrialOutcome.FAILED, "crash", Stage.MEASURE)
+    assert (result.outcome, result.cause, result.stage) == (TrialOutcome.FAILED, cause, Stage.MEASURE)
     assert name in result.message
+    assert f"with signal:{name}" in result.message, "the tests' worker is told what to do by its provider's name"
+    assert result.diagnosis is not None
+    assert (result.diagnosis.evidence, result.diagnosis.status) == ("signal", name)
     assert result.signal == getattr(signal, name)
     assert result.exit_code is None
     assert "last words" in result.evidence
@@ -194,7 +208,7 @@ async def test_a_blob_that_went_away_is_interrupted(agent: Agent, make_trial: Ma
 @pytest.mark.parametrize(
     ("what", "cause", "sentence"),
     [
-        ("half", "crash", "SIGSEGV"),
+        ("half", "provider_crash", "SIGSEGV"),
         ("garbage", "worker_protocol", "which is no event"),
         ("bad_fact", "worker_protocol", "fact cold_start is malformed"),
         ("exit", "worker_protocol", "exit status 3"),
@@ -501,6 +515,8 @@ async def test_a_worker_that_outlived_its_agent_is_reaped_and_its_trial_interrup
     assert [result.outcome for result in results] == [TrialOutcome.INTERRUPTED] * 5
     assert "the board went down" in results[2].message
     assert "the agent went down" in results[0].message
+    causes = [result.cause for result in results]
+    assert causes == ["interrupted", "interrupted", "board_rebooted", "interrupted", "interrupted"]
     await agent.stop()
 
 

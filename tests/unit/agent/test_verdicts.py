@@ -10,6 +10,7 @@ from edgesweep_agent.findings import Findings
 from edgesweep_agent.oom import OomCount
 from edgesweep_agent.verdicts import judge, signal_name
 from edgesweep_agent.worker_process import Ending
+from edgesweep_proto.execution import Diagnosis
 from edgesweep_proto.trial import TrialOutcome
 
 KILLED = Ending(exit_code=None, signal=signal.SIGKILL, end=None)
@@ -63,3 +64,43 @@ def test_a_deadline_while_compiling_has_a_cause_of_its_own(tmp_path: Path, stage
 def test_signals_without_a_name_have_a_number() -> None:
     assert signal_name(11) == "SIGSEGV"
     assert signal_name(60) == "signal 60"
+
+
+FOREIGN = "OpenVINOExecutionProvider"
+
+
+@pytest.mark.parametrize(
+    ("number", "provider", "cause"),
+    [
+        (signal.SIGILL, "CPUExecutionProvider", "illegal_instruction"),
+        (signal.SIGILL, FOREIGN, "illegal_instruction"),
+        (signal.SIGSEGV, "CPUExecutionProvider", "crash"),
+        (signal.SIGSEGV, FOREIGN, "provider_crash"),
+        (signal.SIGABRT, FOREIGN, "provider_crash"),
+        (signal.SIGBUS, FOREIGN, "provider_crash"),
+        (signal.SIGFPE, FOREIGN, "provider_crash"),
+        (signal.SIGFPE, "CPUExecutionProvider", "crash"),
+        (signal.SIGKILL, FOREIGN, "crash"),
+    ],
+)
+def test_a_signal_names_the_provider_whose_code_ran(tmp_path: Path, number: int, provider: str, cause: str) -> None:
+    ending = Ending(exit_code=None, signal=number, end=None)
+    result = judge(Findings("t", tmp_path / "s"), ending, "words", None, None, provider=provider)
+    foreign = provider == FOREIGN
+    assert (result.outcome, result.cause, result.evidence) == (TrialOutcome.FAILED, cause, "words")
+    assert (FOREIGN in result.message) == foreign
+    assert result.diagnosis == Diagnosis("signal", status=signal_name(number), subject=FOREIGN if foreign else "")
+
+
+def test_a_memory_kill_says_whose_memory_it_was(tmp_path: Path) -> None:
+    for source, words in (("/sys/fs/cgroup/a/memory.events", "control group's"), ("/proc/vmstat", "the machine's")):
+        result = judge(Findings("t", tmp_path / "s"), KILLED, "", OomCount(0, source), OomCount(1, source))
+        assert words in result.message
+        assert result.diagnosis == Diagnosis("kernel", status="SIGKILL", subject=source)
+
+
+def test_a_deadline_is_told_from_with_its_stage(tmp_path: Path) -> None:
+    findings = Findings("t", tmp_path / "s")
+    findings.take({"event": "stage", "stage": "first_run"})
+    result = judge(findings, Ending(exit_code=None, signal=None, end=None, timed_out_s=5.0), "", None, None)
+    assert (result.cause, result.diagnosis) == ("timeout", Diagnosis("deadline", subject="first_run"))

@@ -60,7 +60,7 @@ def judge_run(view: RunView, fail_on: Collection[str], *, previous: Mapping[str,
     if lost:
         # Certificates do not mend themselves: told apart from a board that is merely away.
         causes = {end.cause for _, end in ends if end.outcome is Outcome.LOST}
-        refused = {cause for cause in causes if CATALOGUE[cause].exit_code is ExitCode.CREDENTIALS}
+        refused = causes & {code for code, entry in CATALOGUE.items() if entry.exit_code is ExitCode.CREDENTIALS}
         code = ExitCode.CREDENTIALS if refused else ExitCode.LAB
         reasons.append(f"{lost} cell{'s were' if lost > 1 else ' was'} lost to lab trouble")
     if any(count for count, _ in findings):
