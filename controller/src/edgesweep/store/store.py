@@ -22,6 +22,7 @@ from edgesweep.errors import EdgesweepError
 from edgesweep.export.result import ExportResult
 from edgesweep.plan.cell import Cell
 from edgesweep.store import queries
+from edgesweep.store.cells import find_cell
 from edgesweep.store.connection import open_engine, translated, writing
 from edgesweep.store.records import (
     CellEnd,
@@ -212,6 +213,19 @@ class Store:
         """
         with self._read() as connection:
             return find_named(connection, text, run_id)
+
+    def find_cell(self, text: str, run_id: str | None = None) -> tuple[str, str]:
+        """The newest sweep that holds the cell that `text` means, and the cell's name.
+
+        Args:
+            text: A cell's name, a glob, or a part of a name, that no other cell of that run fits.
+            run_id: The only run to look in.
+
+        Raises:
+            EdgesweepError: no_runs, or unknown_cell with the names that come nearest.
+        """
+        with self._read() as connection:
+            return find_cell(connection, text, run_id)
 
     def earlier_outcomes(self, run: RunRecord) -> Mapping[str, Outcome]:
         """How each variant, by name, ended in the last complete matrix before `run` that has the plan's name and says so."""

@@ -1,0 +1,160 @@
+"""What changed between two runs, cell by cell: a cell's name is its identity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from edgesweep.report.facts import short_provider
+from edgesweep.report.outcomes import UNFINISHED, Cell, Doc, outcome_of
+from edgesweep.report.predictions import is_skipped_as_predicted
+
+_RAN = frozenset({"pass", "fallback"})
+_SILENT = frozenset({"lost", UNFINISHED})
+
+
+class Kind(StrEnum):
+    """What became of a cell, most urgent first."""
+
+    NEWLY_FAILING = "newly_failing"
+    MOVED_TO_FALLBACK = "moved_to_fallback"
+    NEWLY_PASSING = "newly_passing"
+    CHANGED_CAUSE = "changed_cause"
+    MOVED_PROVIDER = "moved_provider"
+    NOT_TOLD = "not_told"
+    NOT_RUN = "not_run"
+    MISSING = "missing"
+    ADDED = "added"
+
+
+#: Kinds that make two runs differ for the worse.
+WORSE = (Kind.NEWLY_FAILING, Kind.MOVED_TO_FALLBACK)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A cell that differs: as it was, None where only the second run has it, and as it is, None where only the first does."""
+
+    kind: Kind
+    before: Cell | None
+    after: Cell | None
+
+    @property
+    def cell(self) -> Cell:
+        """The cell as it is or, where it is missing, as it was."""
+        return self.after or self.before or {}
+
+    @property
+    def name(self) -> str:
+        """The cell's name."""
+        return str(self.cell["name"])
+
+    @property
+    def known(self) -> bool:
+        """Whether the second run's plan calls it a known failure: it does not count then."""
+        return "known" in ((self.after or {}).get("tags") or [])
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it passes, and the second run's plan still calls it a known failure."""
+        return "fixed" in ((self.after or {}).get("tags") or [])
+
+
+@dataclass(frozen=True, slots=True)
+class CompatDiff:
+    """Two runs held against each other. `same` is the number of cells that both have and that ended alike."""
+
+    before: Doc
+    after: Doc
+    changes: tuple[Change, ...]
+    same: int
+
+    def of(self, kind: Kind) -> list[Change]:
+        """The changes of a kind, in planned order."""
+        return [change for change in self.changes if change.kind is kind]
+
+    @property
+    def worse(self) -> list[Change]:
+        """What failed or fell back newly and is no known failure."""
+        return [change for change in self.changes if change.kind in WORSE and not change.known]
+
+
+def compare_runs(before: Doc, after: Doc, keep: Callable[[str], bool] = lambda _name: True) -> CompatDiff:
+    """What changed from one result document to the other, of the cells that `keep` takes by their name."""
+    old = {cell["name"]: cell for cell in before["cells"] if keep(cell["name"])}
+    new = {cell["name"]: cell for cell in after["cells"] if keep(cell["name"])}
+    changes = []
+    for name in dict.fromkeys([*new, *old]):
+        kind = _kind(old.get(name), new.get(name))
+        if kind is not None:
+            changes.append(Change(kind, old.get(name), new.get(name)))
+    order = list(Kind)
+    changes.sort(key=lambda change: order.index(change.kind))
+    both = len(old.keys() & new.keys())
+    alike = both - sum(change.before is not None and change.after is not None for change in changes)
+    return CompatDiff(before, after, tuple(changes), alike)
+
+
+def _kind(before: Cell | None, after: Cell | None) -> Kind | None:  # noqa: PLR0911 - a line per kind
+    if before is None:
+        return Kind.ADDED
+    if after is None:
+        return Kind.MISSING
+    was, became = _end(before), _end(after)
+    if became in _SILENT:
+        return None if was in _SILENT else Kind.NOT_TOLD
+    if became == "skipped":
+        return None if was in _SILENT | {"skipped"} else Kind.NOT_RUN
+    if was in _SILENT | {"skipped"}:
+        return Kind.ADDED
+    if became == "failed" and was in _RAN:
+        return Kind.NEWLY_FAILING
+    if became == "fallback" and was == "pass":
+        return Kind.MOVED_TO_FALLBACK
+    if became == "pass" and was != "pass":
+        return Kind.NEWLY_PASSING
+    if _why(before) != _why(after):
+        return Kind.CHANGED_CAUSE
+    return Kind.MOVED_PROVIDER if placement_moved(before, after) else None
+
+
+def _end(cell: Cell) -> str:
+    """The outcome; a cell that was skipped because it would not load counts as failed, as it would have."""
+    return "failed" if is_skipped_as_predicted(cell) else outcome_of(cell)
+
+
+def _why(cell: Cell) -> tuple[str, Any, Any]:
+    """Outcome, stage and cause, whether it was tried or predicted."""
+    predicted = is_skipped_as_predicted(cell)
+    return _end(cell), cell.get("stage"), cell["prediction"]["cause"] if predicted else cell.get("cause") or ""
+
+
+def end_words(cell: Cell | None) -> str:
+    """How a cell ended: `failed at load: opset_unsupported`; where and why only where that says something."""
+    if cell is None:
+        return "not planned"
+    if is_skipped_as_predicted(cell):
+        return f"predicted {cell['prediction']['cause']}"
+    outcome = outcome_of(cell)
+    where = f" at {cell['stage']}" if cell.get("stage") and outcome in {"failed", "fallback"} else ""
+    return f"{outcome}{where}" + (f": {cell['cause']}" if cell.get("cause") else "")
+
+
+def placement_moved(before: Cell, after: Cell) -> bool:
+    """Whether nodes run on other providers than before, as far as both runs read that in the same way."""
+    was, became = before.get("placement"), after.get("placement")
+    if not was or not became or was.get("method") != became.get("method"):
+        return False
+    return was.get("hash") != became.get("hash") or _nodes(was) != _nodes(became)
+
+
+def placement_words(cell: Cell | None) -> str:
+    """`openvino 60, cpu 5`: nodes by provider."""
+    nodes = _nodes((cell or {}).get("placement") or {})
+    return ", ".join(f"{short_provider(name)} {amount}" for name, amount in nodes.items()) or "not known"
+
+
+def _nodes(placement: Doc) -> dict[str, int]:
+    return {share["provider"]: share["nodes"] for share in placement.get("shares") or []}
