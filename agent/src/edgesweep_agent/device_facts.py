@@ -13,6 +13,7 @@ from edgesweep_agent.arm_cores import core_names
 from edgesweep_agent.clock import boot_id, boottime
 from edgesweep_agent.clocks import Clocks
 from edgesweep_agent.cpu_clusters import find_clusters
+from edgesweep_agent.drivers import find_drivers
 from edgesweep_agent.probes import answering
 from edgesweep_agent.probes.memory import meminfo
 from edgesweep_agent.probes.sysfs import read_text
@@ -64,6 +65,7 @@ def describe_device(name: str, state_dir: Path, sysroot: Path = Path("/")) -> De
         clusters=find_clusters(sysroot),
         unified_memory=unified_memory(sysroot),
         clock_control=Clocks(sysroot, state_dir).control(),
+        drivers=find_drivers(sysroot),
     )
 
 

@@ -85,7 +85,8 @@ class CpuCluster:
 class Device:
     """What the board is. An empty text means that the fact was not found.
 
-    `clock_control` is cpufreq or nvpmodel where the agent may fix the clocks.
+    `clock_control` is cpufreq or nvpmodel where the agent may fix the clocks. `drivers` are the versions of the drivers of
+    graphics and neural processors by kernel module, and `l4t` the release of a Jetson's Linux.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Device:
     clusters: tuple[CpuCluster, ...] = ()
     unified_memory: bool = False
     clock_control: str = ""
+    drivers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

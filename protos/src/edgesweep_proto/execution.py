@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ShapeChange:
-    """A run at another shape than the one before, and one more at that shape, in seconds."""
+    """A run at another shape than the one before, and one more at that shape, in seconds.
+
+    An empty `shape` is the way back to the cell's own.
+    """
 
     shape: str
     first_run_s: float
@@ -19,9 +22,9 @@ class ShapeChange:
 class Compile:
     """What a provider compiled for the model.
 
-    `seconds` are those of the step that the compilation is `part_of` (session or first_run). Files are those of the
+    `seconds` are those of the step that the compilation is `part_of` (session or first_run; empty for one that compiles nothing). Files are those of the
     provider's own cache, `engine_hash` the SHA-256 over their names and contents, empty when it keeps none. `rebuilds`
-    counts compilations after the first run; None when nothing shows them.
+    counts compilations after the first run, those of `shape_changes` among them; None when nothing shows them.
     """
 
     provider: str

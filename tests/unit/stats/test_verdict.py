@@ -319,3 +319,15 @@ def test_a_model_that_gives_nothing_but_nan_is_doubtful():
     assert reason.startswith("all NaN: the output logits holds nothing else; ")
     # Some NaN among the numbers may belong there: a mask, a logarithm.
     assert judge([replace(CLEAN, tags=("some_nan:logits",))] * 3, planned=3) == (Verdict.TRUSTED, ())
+
+
+def test_trials_that_ran_different_compiled_models_are_doubtful():
+    trials = [replace(CLEAN, engine_hash=engine) for engine in ("a" * 64, "a" * 64, "b" * 64)]
+    verdict, (reason,) = judge(trials, planned=3)
+    assert verdict is Verdict.DOUBTFUL
+    assert "its compiled model changed between trials, 2 different ones" in reason
+
+
+def test_one_compiled_model_or_none_known_is_no_reason():
+    trials = [replace(CLEAN, engine_hash=engine) for engine in ("a" * 64, "", "a" * 64)]
+    assert judge(trials, planned=3) == (Verdict.TRUSTED, ())

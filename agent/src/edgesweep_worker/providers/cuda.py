@@ -35,6 +35,7 @@ FACTS = ProviderFacts(
         }
     ),
     device_memory="nvml",
+    drivers=("nvidia", "nvgpu", "l4t"),
     # Products of matrices and convolutions are TF32 unless told otherwise: ten bits of mantissa, as fp16 has.
     computes_in="tf32",
     precision_options={"use_tf32": {"0": "", "false": ""}},

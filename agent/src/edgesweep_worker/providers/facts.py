@@ -50,6 +50,8 @@ class ProviderFacts:
         libraries: patterns of libraries, inside the runtime's package or its plug-in's, that its own one is linked to.
             Loading them early changes nothing else, and shows how long that takes.
         device_memory: how memory of its device is read: nvml, or empty where nothing tells it.
+        drivers: kernel modules that drive its device, as `Device.drivers` names them; empty for one that runs on the
+            processor, or whose driver nothing tells of.
         computes_in: precision in which it runs an fp32 model unless told otherwise; empty for fp32.
         precision_options: options that tell it otherwise: by option and by pattern of its value, in lower case, the
             precision that it computes in then; of several that match the last one counts.
@@ -67,6 +69,7 @@ class ProviderFacts:
     context: bool = False
     libraries: tuple[str, ...] = ()
     device_memory: str = ""
+    drivers: tuple[str, ...] = ()
     computes_in: str = ""
     precision_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     traps: tuple[Trap, ...] = ()

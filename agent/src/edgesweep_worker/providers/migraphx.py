@@ -34,6 +34,7 @@ FACTS = ProviderFacts(
     compile_step="first_run",
     compile_deadline_s=1800.0,
     cache=Cache("migraphx_model_cache_dir", files=("*.mxr",)),
+    drivers=("amdgpu",),
     precision_options={
         "migraphx_bf16_enable": {"true": "bf16", "1": "bf16"},
         "migraphx_fp16_enable": {"true": "fp16", "1": "fp16"},

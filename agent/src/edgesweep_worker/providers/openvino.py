@@ -28,6 +28,7 @@ FACTS = ProviderFacts(
     cache=Cache("cache_dir", files=("*.blob", "*.cl_cache")),
     context=True,
     libraries=("libopenvino.so.????",),
+    drivers=("i915", "xe", "intel_vpu"),
     # Graphics and NPUs compute in half precision unless they are told to keep the model's.
     precision_options={
         "device_type": {"*gpu*": "fp16", "*npu*": "fp16"},

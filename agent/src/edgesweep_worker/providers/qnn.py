@@ -43,6 +43,7 @@ FACTS = ProviderFacts(
     compile_step="session",
     compile_deadline_s=1200.0,
     context=True,
+    drivers=("fastrpc",),
     computes_in="fp16",
     precision_options={"enable_htp_fp16_precision": {"0": ""}, "backend_type": {"cpu": ""}},
 )

@@ -16,4 +16,5 @@ FACTS = ProviderFacts(
         "tunable_op_tuning_enable": "1: tune",
     },
     local_options=frozenset({"user_compute_stream", "has_user_compute_stream"}),
+    drivers=("amdgpu",),
 )

@@ -64,6 +64,7 @@ FACTS = ProviderFacts(
     cache=Cache("trt_engine_cache_path", {"trt_engine_cache_enable": "True"}, ("*.engine", "*.profile", "*.timing")),
     context=True,
     device_memory="nvml",
+    drivers=("nvidia", "nvgpu", "l4t"),
     # Products of matrices and convolutions are TF32 unless told otherwise: ten bits of mantissa, as fp16 has.
     computes_in="tf32",
     precision_options={

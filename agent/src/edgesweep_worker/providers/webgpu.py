@@ -18,4 +18,5 @@ FACTS = ProviderFacts(
     },
     local_options=frozenset({"dawnProcTable", "webgpuInstance", "webgpuDevice"}),
     compile_step="first_run",
+    drivers=("nvidia", "nvgpu", "amdgpu", "i915", "xe", "panfrost", "panthor", "msm"),
 )

@@ -16,7 +16,9 @@ from edgesweep.plan.load import plan_from_json
 from edgesweep.plan.tolerances import VerifyRules
 from edgesweep.report import cell_evidence as evidence
 from edgesweep.report import cell_figures as figures
+from edgesweep.report.cell_compile import compiled
 from edgesweep.report.plain_data import Json, plain
+from edgesweep.store.cell_state import state_of
 from edgesweep.store.records import KNOWN_FAILURE, CellRecord, DeviceRecord, Outcome, RunState, RunView, TrialRecord
 
 SCHEMA_VERSION = 1
@@ -30,7 +32,8 @@ def build_document(view: RunView) -> Json:
     """
     trials = {record.cell.name: record.trials for record in view.cells}
     rules = _rules(view)
-    cells = [_cell(record, trials, rules) for record in view.cells]
+    devices = {device.name: device for device in view.devices}
+    cells = [_cell(record, trials, rules, devices.get(record.cell.device)) for record in view.cells]
     settled = all(record.end is not None and record.end.outcome is not Outcome.LOST for record in view.cells)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -110,7 +113,12 @@ def _artifact(export: ExportResult) -> Json:
     return {**plain(export.produced), "variants": [], "files": [plain(blob) for blob in blobs]}
 
 
-def _cell(record: CellRecord, trials: Mapping[str, Sequence[TrialRecord]], rules: VerifyRules) -> Json:
+def _cell(
+    record: CellRecord,
+    trials: Mapping[str, Sequence[TrialRecord]],
+    rules: VerifyRules,
+    device: DeviceRecord | None,
+) -> Json:
     end = record.end
     latency = end.latency if end else None
     # A cell that shares another's measurement carries copies of its figures, but not its trials.
@@ -140,6 +148,8 @@ def _cell(record: CellRecord, trials: Mapping[str, Sequence[TrialRecord]], rules
         "inputs": figures.inputs(record.export, record.cell.shape.slug),
         "memory_bytes": figures.memory(measured),
         "cold_start_s": figures.cold_start(measured),
+        "compile": compiled(measured, record.cell.shape.slug),
+        **_state(record, measured, device),
         "placement": figures.placement(measured),
         "numerics": figures.numerics(record.export, measured, record.cell.shape.slug, rules.agreed(record.cell)),
         "course": evidence.course(measured),
@@ -147,8 +157,20 @@ def _cell(record: CellRecord, trials: Mapping[str, Sequence[TrialRecord]], rules
         "energy": evidence.energy(measured),
         "harness_floor_s": evidence.harness_floor(measured),
         "environment": evidence.environment(measured, tags),
-        "trials": [figures.trial(trial, record.cell.session, items) for trial in record.trials],
+        "trials": [
+            {
+                **figures.trial(trial, record.cell.session, items),
+                "compile": compiled((trial,), record.cell.shape.slug),
+            }
+            for trial in record.trials
+        ],
     }
+
+
+def _state(record: CellRecord, measured: Sequence[TrialRecord], device: DeviceRecord | None) -> Json:
+    """What the figures are of: a series of them splits where `state_key` is another."""
+    state = state_of(record.cell, record.export, measured, device)
+    return {"state": plain(state), "state_key": state.key if state else None}
 
 
 def _asked(record: CellRecord) -> Json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgesweep.report import units
+from edgesweep.report.compile_text import compile_texts
 from edgesweep.report.outcomes import Cell, Doc
 
 
@@ -51,6 +52,8 @@ def beside_the_median(cell: Cell) -> list[str]:
         texts.append("started from a cold page cache")
     if cold.get("provider_cache") in {"empty", "primed"}:
         texts.append(f"started with the provider's cache {cold['provider_cache']}")
+    if compiled := cell.get("compile"):
+        texts += compile_texts(compiled, short_provider(compiled["provider"]))
     if left_out:
         texts.append(f"{units.plural(left_out, 'sample')} of a late warm-up left out")
     return texts

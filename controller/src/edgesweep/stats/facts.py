@@ -28,6 +28,7 @@ class TrialFacts:
     `n` counts measured samples of `batch` inferences each; `median_s` is the trial's median in seconds per inference and
     `half_width` half the width of its 95 % interval over it. `protocol` and `threads_asked` are what was asked, all else
     is what was found. `late` counts inferences of a paced trial that began late. `tags` are the trial's own.
+    `engine_hash` names the model that the provider compiled, empty where it keeps none.
     """
 
     n: int
@@ -48,6 +49,7 @@ class TrialFacts:
     trace: DeviceTrace | None = None
     harness_floor_s: float | None = None
     series: Series = field(default_factory=Series)
+    engine_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)

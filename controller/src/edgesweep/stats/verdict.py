@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgesweep.stats.facts import Finding, Rule, TrialFacts, Verdict
-from edgesweep.stats.rules import answers, course, device, enough, harness, kernel
+from edgesweep.stats.rules import answers, compiled, course, device, enough, harness, kernel
 from edgesweep.stats.rules.kernel import runqueue_share
 
 __all__ = ["TrialFacts", "Verdict", "judge", "runqueue_share"]
@@ -27,6 +27,7 @@ RULES: tuple[Rule, ...] = (
     course.from_course,
     course.from_spread,
     answers.from_nan,
+    compiled.from_engines,
     device.from_tags,
 )
 

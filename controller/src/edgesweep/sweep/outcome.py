@@ -186,6 +186,7 @@ def facts_of(trial: TrialRecord, host_tags: Sequence[str], protocol: Protocol, t
         trace=result.trace,
         harness_floor_s=result.harness_floor_s,
         series=series,
+        engine_hash=result.compile.engine_hash if result.compile else "",
     )
 
 

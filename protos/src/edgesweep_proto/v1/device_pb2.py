@@ -25,13 +25,15 @@ _sym_db = _symbol_database.Default()
 from edgesweep_proto.v1 import runtime_pb2 as edgesweep__proto_dot_v1_dot_runtime__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65\x64gesweep_proto/v1/device.proto\x12\x12\x65\x64gesweep_proto.v1\x1a edgesweep_proto/v1/runtime.proto\"\xd7\x03\n\x06\x44\x65vice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\ragent_version\x18\x02 \x01(\t\x12\x18\n\x10protocol_version\x18\x03 \x01(\r\x12\x0f\n\x07\x62oot_id\x18\x04 \x01(\t\x12\x0f\n\x07machine\x18\x05 \x01(\t\x12\x0e\n\x06system\x18\x06 \x01(\t\x12\x0e\n\x06kernel\x18\x07 \x01(\t\x12\r\n\x05\x62oard\x18\x08 \x01(\t\x12\x11\n\tcpu_model\x18\t \x01(\t\x12\x11\n\tcpu_count\x18\n \x01(\r\x12\x14\n\x0c\x61llowed_cpus\x18\x0b \x03(\r\x12\x1a\n\x12memory_total_bytes\x18\x0c \x01(\x04\x12\x18\n\x10state_free_bytes\x18\r \x01(\x04\x12\x16\n\x0epython_version\x18\x0e \x01(\t\x12\x0c\n\x04libc\x18\x0f \x01(\t\x12\x10\n\x08uptime_s\x18\x10 \x01(\x01\x12\x0e\n\x06probes\x18\x11 \x03(\t\x12\x10\n\x08\x65mulated\x18\x12 \x01(\x08\x12\x10\n\x08hostname\x18\x13 \x01(\t\x12\x30\n\x08\x63lusters\x18\x14 \x03(\x0b\x32\x1e.edgesweep_proto.v1.CpuCluster\x12\x16\n\x0eunified_memory\x18\x15 \x01(\x08\x12\x15\n\rclock_control\x18\x16 \x01(\t\"^\n\nCpuCluster\x12\x0c\n\x04\x63pus\x18\x01 \x03(\r\x12\x13\n\x06max_hz\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\x08\x63\x61pacity\x18\x03 \x01(\rH\x01\x88\x01\x01\x42\t\n\x07_max_hzB\x0b\n\t_capacity\"\x8c\x0b\n\x07Reading\x12\n\n\x02\x61t\x18\x01 \x01(\x01\x12\x46\n\x0etemperatures_c\x18\x02 \x03(\x0b\x32..edgesweep_proto.v1.Reading.TemperaturesCEntry\x12\x46\n\x0e\x66requencies_hz\x18\x03 \x03(\x0b\x32..edgesweep_proto.v1.Reading.FrequenciesHzEntry\x12=\n\tgovernors\x18\x04 \x03(\x0b\x32*.edgesweep_proto.v1.Reading.GovernorsEntry\x12\x10\n\x08throttle\x18\x05 \x03(\t\x12\x14\n\x07load_1m\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0c\x63pu_pressure\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12#\n\x16memory_available_bytes\x18\x08 \x01(\x04H\x02\x88\x01\x01\x12\x1c\n\x0fswap_used_bytes\x18\t \x01(\x04H\x03\x88\x01\x01\x12\x17\n\npower_mode\x18\n \x01(\tH\x04\x88\x01\x01\x12I\n\x10\x66requency_min_hz\x18\x0b \x03(\x0b\x32/.edgesweep_proto.v1.Reading.FrequencyMinHzEntry\x12I\n\x10\x66requency_max_hz\x18\x0c \x03(\x0b\x32/.edgesweep_proto.v1.Reading.FrequencyMaxHzEntry\x12G\n\x0fhardware_max_hz\x18\r \x03(\x0b\x32..edgesweep_proto.v1.Reading.HardwareMaxHzEntry\x12\x12\n\x05\x62oost\x18\x0e \x01(\tH\x05\x88\x01\x01\x12\x1c\n\x0fmemory_pressure\x18\x0f \x01(\x01H\x06\x88\x01\x01\x12\x17\n\ncpu_busy_s\x18\x10 \x01(\x01H\x07\x88\x01\x01\x12\x14\n\x07steal_s\x18\x11 \x01(\x01H\x08\x88\x01\x01\x12\x38\n\x07power_w\x18\x12 \x03(\x0b\x32\'.edgesweep_proto.v1.Reading.PowerWEntry\x12:\n\x08\x65nergy_j\x18\x13 \x03(\x0b\x32(.edgesweep_proto.v1.Reading.EnergyJEntry\x12\x1c\n\x14throttled_since_boot\x18\x14 \x03(\t\x1a\x34\n\x12TemperaturesCEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x34\n\x12\x46requenciesHzEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x30\n\x0eGovernorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x35\n\x13\x46requencyMinHzEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x35\n\x13\x46requencyMaxHzEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x34\n\x12HardwareMaxHzEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a-\n\x0bPowerWEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a.\n\x0c\x45nergyJEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\n\n\x08_load_1mB\x0f\n\r_cpu_pressureB\x19\n\x17_memory_available_bytesB\x12\n\x10_swap_used_bytesB\r\n\x0b_power_modeB\x08\n\x06_boostB\x12\n\x10_memory_pressureB\r\n\x0b_cpu_busy_sB\n\n\x08_steal_s\"G\n\x0f\x44\x65scribeRequest\x12\x1a\n\x12\x63ontroller_version\x18\x01 \x01(\t\x12\x18\n\x10protocol_version\x18\x02 \x01(\r\"\x9b\x01\n\x10\x44\x65scribeResponse\x12*\n\x06\x64\x65vice\x18\x01 \x01(\x0b\x32\x1a.edgesweep_proto.v1.Device\x12-\n\x08runtimes\x18\x02 \x03(\x0b\x32\x1b.edgesweep_proto.v1.Runtime\x12,\n\x07reading\x18\x03 \x01(\x0b\x32\x1b.edgesweep_proto.v1.Reading\"+\n\x15WatchTelemetryRequest\x12\x12\n\ninterval_s\x18\x01 \x01(\x01\"F\n\x16WatchTelemetryResponse\x12,\n\x07reading\x18\x01 \x01(\x0b\x32\x1b.edgesweep_proto.v1.Reading2\xd1\x01\n\rDeviceService\x12U\n\x08\x44\x65scribe\x12#.edgesweep_proto.v1.DescribeRequest\x1a$.edgesweep_proto.v1.DescribeResponse\x12i\n\x0eWatchTelemetry\x12).edgesweep_proto.v1.WatchTelemetryRequest\x1a*.edgesweep_proto.v1.WatchTelemetryResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65\x64gesweep_proto/v1/device.proto\x12\x12\x65\x64gesweep_proto.v1\x1a edgesweep_proto/v1/runtime.proto\"\xc1\x04\n\x06\x44\x65vice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\ragent_version\x18\x02 \x01(\t\x12\x18\n\x10protocol_version\x18\x03 \x01(\r\x12\x0f\n\x07\x62oot_id\x18\x04 \x01(\t\x12\x0f\n\x07machine\x18\x05 \x01(\t\x12\x0e\n\x06system\x18\x06 \x01(\t\x12\x0e\n\x06kernel\x18\x07 \x01(\t\x12\r\n\x05\x62oard\x18\x08 \x01(\t\x12\x11\n\tcpu_model\x18\t \x01(\t\x12\x11\n\tcpu_count\x18\n \x01(\r\x12\x14\n\x0c\x61llowed_cpus\x18\x0b \x03(\r\x12\x1a\n\x12memory_total_bytes\x18\x0c \x01(\x04\x12\x18\n\x10state_free_bytes\x18\r \x01(\x04\x12\x16\n\x0epython_version\x18\x0e \x01(\t\x12\x0c\n\x04libc\x18\x0f \x01(\t\x12\x10\n\x08uptime_s\x18\x10 \x01(\x01\x12\x0e\n\x06probes\x18\x11 \x03(\t\x12\x10\n\x08\x65mulated\x18\x12 \x01(\x08\x12\x10\n\x08hostname\x18\x13 \x01(\t\x12\x30\n\x08\x63lusters\x18\x14 \x03(\x0b\x32\x1e.edgesweep_proto.v1.CpuCluster\x12\x16\n\x0eunified_memory\x18\x15 \x01(\x08\x12\x15\n\rclock_control\x18\x16 \x01(\t\x12\x38\n\x07\x64rivers\x18\x17 \x03(\x0b\x32\'.edgesweep_proto.v1.Device.DriversEntry\x1a.\n\x0c\x44riversEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"^\n\nCpuCluster\x12\x0c\n\x04\x63pus\x18\x01 \x03(\r\x12\x13\n\x06max_hz\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\x08\x63\x61pacity\x18\x03 \x01(\rH\x01\x88\x01\x01\x42\t\n\x07_max_hzB\x0b\n\t_capacity\"\x8c\x0b\n\x07Reading\x12\n\n\x02\x61t\x18\x01 \x01(\x01\x12\x46\n\x0etemperatures_c\x18\x02 \x03(\x0b\x32..edgesweep_proto.v1.Reading.TemperaturesCEntry\x12\x46\n\x0e\x66requencies_hz\x18\x03 \x03(\x0b\x32..edgesweep_proto.v1.Reading.FrequenciesHzEntry\x12=\n\tgovernors\x18\x04 \x03(\x0b\x32*.edgesweep_proto.v1.Reading.GovernorsEntry\x12\x10\n\x08throttle\x18\x05 \x03(\t\x12\x14\n\x07load_1m\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0c\x63pu_pressure\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12#\n\x16memory_available_bytes\x18\x08 \x01(\x04H\x02\x88\x01\x01\x12\x1c\n\x0fswap_used_bytes\x18\t \x01(\x04H\x03\x88\x01\x01\x12\x17\n\npower_mode\x18\n \x01(\tH\x04\x88\x01\x01\x12I\n\x10\x66requency_min_hz\x18\x0b \x03(\x0b\x32/.edgesweep_proto.v1.Reading.FrequencyMinHzEntry\x12I\n\x10\x66requency_max_hz\x18\x0c \x03(\x0b\x32/.edgesweep_proto.v1.Reading.FrequencyMaxHzEntry\x12G\n\x0fhardware_max_hz\x18\r \x03(\x0b\x32..edgesweep_proto.v1.Reading.HardwareMaxHzEntry\x12\x12\n\x05\x62oost\x18\x0e \x01(\tH\x05\x88\x01\x01\x12\x1c\n\x0fmemory_pressure\x18\x0f \x01(\x01H\x06\x88\x01\x01\x12\x17\n\ncpu_busy_s\x18\x10 \x01(\x01H\x07\x88\x01\x01\x12\x14\n\x07steal_s\x18\x11 \x01(\x01H\x08\x88\x01\x01\x12\x38\n\x07power_w\x18\x12 \x03(\x0b\x32\'.edgesweep_proto.v1.Reading.PowerWEntry\x12:\n\x08\x65nergy_j\x18\x13 \x03(\x0b\x32(.edgesweep_proto.v1.Reading.EnergyJEntry\x12\x1c\n\x14throttled_since_boot\x18\x14 \x03(\t\x1a\x34\n\x12TemperaturesCEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x34\n\x12\x46requenciesHzEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x30\n\x0eGovernorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x35\n\x13\x46requencyMinHzEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x35\n\x13\x46requencyMaxHzEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x34\n\x12HardwareMaxHzEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a-\n\x0bPowerWEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a.\n\x0c\x45nergyJEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\n\n\x08_load_1mB\x0f\n\r_cpu_pressureB\x19\n\x17_memory_available_bytesB\x12\n\x10_swap_used_bytesB\r\n\x0b_power_modeB\x08\n\x06_boostB\x12\n\x10_memory_pressureB\r\n\x0b_cpu_busy_sB\n\n\x08_steal_s\"G\n\x0f\x44\x65scribeRequest\x12\x1a\n\x12\x63ontroller_version\x18\x01 \x01(\t\x12\x18\n\x10protocol_version\x18\x02 \x01(\r\"\x9b\x01\n\x10\x44\x65scribeResponse\x12*\n\x06\x64\x65vice\x18\x01 \x01(\x0b\x32\x1a.edgesweep_proto.v1.Device\x12-\n\x08runtimes\x18\x02 \x03(\x0b\x32\x1b.edgesweep_proto.v1.Runtime\x12,\n\x07reading\x18\x03 \x01(\x0b\x32\x1b.edgesweep_proto.v1.Reading\"+\n\x15WatchTelemetryRequest\x12\x12\n\ninterval_s\x18\x01 \x01(\x01\"F\n\x16WatchTelemetryResponse\x12,\n\x07reading\x18\x01 \x01(\x0b\x32\x1b.edgesweep_proto.v1.Reading2\xd1\x01\n\rDeviceService\x12U\n\x08\x44\x65scribe\x12#.edgesweep_proto.v1.DescribeRequest\x1a$.edgesweep_proto.v1.DescribeResponse\x12i\n\x0eWatchTelemetry\x12).edgesweep_proto.v1.WatchTelemetryRequest\x1a*.edgesweep_proto.v1.WatchTelemetryResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edgesweep_proto.v1.device_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_DEVICE_DRIVERSENTRY']._loaded_options = None
+  _globals['_DEVICE_DRIVERSENTRY']._serialized_options = b'8\001'
   _globals['_READING_TEMPERATURESCENTRY']._loaded_options = None
   _globals['_READING_TEMPERATURESCENTRY']._serialized_options = b'8\001'
   _globals['_READING_FREQUENCIESHZENTRY']._loaded_options = None
@@ -49,35 +51,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_READING_ENERGYJENTRY']._loaded_options = None
   _globals['_READING_ENERGYJENTRY']._serialized_options = b'8\001'
   _globals['_DEVICE']._serialized_start=90
-  _globals['_DEVICE']._serialized_end=561
-  _globals['_CPUCLUSTER']._serialized_start=563
-  _globals['_CPUCLUSTER']._serialized_end=657
-  _globals['_READING']._serialized_start=660
-  _globals['_READING']._serialized_end=2080
-  _globals['_READING_TEMPERATURESCENTRY']._serialized_start=1517
-  _globals['_READING_TEMPERATURESCENTRY']._serialized_end=1569
-  _globals['_READING_FREQUENCIESHZENTRY']._serialized_start=1571
-  _globals['_READING_FREQUENCIESHZENTRY']._serialized_end=1623
-  _globals['_READING_GOVERNORSENTRY']._serialized_start=1625
-  _globals['_READING_GOVERNORSENTRY']._serialized_end=1673
-  _globals['_READING_FREQUENCYMINHZENTRY']._serialized_start=1675
-  _globals['_READING_FREQUENCYMINHZENTRY']._serialized_end=1728
-  _globals['_READING_FREQUENCYMAXHZENTRY']._serialized_start=1730
-  _globals['_READING_FREQUENCYMAXHZENTRY']._serialized_end=1783
-  _globals['_READING_HARDWAREMAXHZENTRY']._serialized_start=1785
-  _globals['_READING_HARDWAREMAXHZENTRY']._serialized_end=1837
-  _globals['_READING_POWERWENTRY']._serialized_start=1839
-  _globals['_READING_POWERWENTRY']._serialized_end=1884
-  _globals['_READING_ENERGYJENTRY']._serialized_start=1886
-  _globals['_READING_ENERGYJENTRY']._serialized_end=1932
-  _globals['_DESCRIBEREQUEST']._serialized_start=2082
-  _globals['_DESCRIBEREQUEST']._serialized_end=2153
-  _globals['_DESCRIBERESPONSE']._serialized_start=2156
-  _globals['_DESCRIBERESPONSE']._serialized_end=2311
-  _globals['_WATCHTELEMETRYREQUEST']._serialized_start=2313
-  _globals['_WATCHTELEMETRYREQUEST']._serialized_end=2356
-  _globals['_WATCHTELEMETRYRESPONSE']._serialized_start=2358
-  _globals['_WATCHTELEMETRYRESPONSE']._serialized_end=2428
-  _globals['_DEVICESERVICE']._serialized_start=2431
-  _globals['_DEVICESERVICE']._serialized_end=2640
+  _globals['_DEVICE']._serialized_end=667
+  _globals['_DEVICE_DRIVERSENTRY']._serialized_start=621
+  _globals['_DEVICE_DRIVERSENTRY']._serialized_end=667
+  _globals['_CPUCLUSTER']._serialized_start=669
+  _globals['_CPUCLUSTER']._serialized_end=763
+  _globals['_READING']._serialized_start=766
+  _globals['_READING']._serialized_end=2186
+  _globals['_READING_TEMPERATURESCENTRY']._serialized_start=1623
+  _globals['_READING_TEMPERATURESCENTRY']._serialized_end=1675
+  _globals['_READING_FREQUENCIESHZENTRY']._serialized_start=1677
+  _globals['_READING_FREQUENCIESHZENTRY']._serialized_end=1729
+  _globals['_READING_GOVERNORSENTRY']._serialized_start=1731
+  _globals['_READING_GOVERNORSENTRY']._serialized_end=1779
+  _globals['_READING_FREQUENCYMINHZENTRY']._serialized_start=1781
+  _globals['_READING_FREQUENCYMINHZENTRY']._serialized_end=1834
+  _globals['_READING_FREQUENCYMAXHZENTRY']._serialized_start=1836
+  _globals['_READING_FREQUENCYMAXHZENTRY']._serialized_end=1889
+  _globals['_READING_HARDWAREMAXHZENTRY']._serialized_start=1891
+  _globals['_READING_HARDWAREMAXHZENTRY']._serialized_end=1943
+  _globals['_READING_POWERWENTRY']._serialized_start=1945
+  _globals['_READING_POWERWENTRY']._serialized_end=1990
+  _globals['_READING_ENERGYJENTRY']._serialized_start=1992
+  _globals['_READING_ENERGYJENTRY']._serialized_end=2038
+  _globals['_DESCRIBEREQUEST']._serialized_start=2188
+  _globals['_DESCRIBEREQUEST']._serialized_end=2259
+  _globals['_DESCRIBERESPONSE']._serialized_start=2262
+  _globals['_DESCRIBERESPONSE']._serialized_end=2417
+  _globals['_WATCHTELEMETRYREQUEST']._serialized_start=2419
+  _globals['_WATCHTELEMETRYREQUEST']._serialized_end=2462
+  _globals['_WATCHTELEMETRYRESPONSE']._serialized_start=2464
+  _globals['_WATCHTELEMETRYRESPONSE']._serialized_end=2534
+  _globals['_DEVICESERVICE']._serialized_start=2537
+  _globals['_DEVICESERVICE']._serialized_end=2746
 # @@protoc_insertion_point(module_scope)

@@ -25,6 +25,26 @@ class Device(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class DriversEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
     PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
@@ -47,6 +67,7 @@ class Device(_message.Message):
     CLUSTERS_FIELD_NUMBER: _builtins.int
     UNIFIED_MEMORY_FIELD_NUMBER: _builtins.int
     CLOCK_CONTROL_FIELD_NUMBER: _builtins.int
+    DRIVERS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     agent_version: _builtins.str
     protocol_version: _builtins.int
@@ -79,6 +100,10 @@ class Device(_message.Message):
 
     @_builtins.property
     def clusters(self) -> _containers.RepeatedCompositeFieldContainer[Global___CpuCluster]: ...
+    @_builtins.property
+    def drivers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Versions of the drivers of graphics and neural processors, by kernel module; l4t is the release of a Jetson's Linux."""
+
     def __init__(
         self,
         *,
@@ -104,10 +129,11 @@ class Device(_message.Message):
         clusters: _abc.Iterable[Global___CpuCluster] | None = ...,
         unified_memory: _builtins.bool = ...,
         clock_control: _builtins.str = ...,
+        drivers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "allowed_cpus", b"allowed_cpus", "board", b"board", "boot_id", b"boot_id", "clock_control", b"clock_control", "clusters", b"clusters", "cpu_count", b"cpu_count", "cpu_model", b"cpu_model", "emulated", b"emulated", "hostname", b"hostname", "kernel", b"kernel", "libc", b"libc", "machine", b"machine", "memory_total_bytes", b"memory_total_bytes", "name", b"name", "probes", b"probes", "protocol_version", b"protocol_version", "python_version", b"python_version", "state_free_bytes", b"state_free_bytes", "system", b"system", "unified_memory", b"unified_memory", "uptime_s", b"uptime_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "allowed_cpus", b"allowed_cpus", "board", b"board", "boot_id", b"boot_id", "clock_control", b"clock_control", "clusters", b"clusters", "cpu_count", b"cpu_count", "cpu_model", b"cpu_model", "drivers", b"drivers", "emulated", b"emulated", "hostname", b"hostname", "kernel", b"kernel", "libc", b"libc", "machine", b"machine", "memory_total_bytes", b"memory_total_bytes", "name", b"name", "probes", b"probes", "protocol_version", b"protocol_version", "python_version", b"python_version", "state_free_bytes", b"state_free_bytes", "system", b"system", "unified_memory", b"unified_memory", "uptime_s", b"uptime_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,17 +40,23 @@ class Compile(_message.Message):
     provider: _builtins.str
     """onnxruntime's full name."""
     part_of: _builtins.str
-    """session or first_run: which of the two the compilation is part of."""
+    """session or first_run: which of the two the compilation is part of; empty for one that compiles nothing and was asked
+    what other shapes cost.
+    """
     seconds: _builtins.float
     """That part as a whole: no runtime tells the compilation alone."""
     files_before: _builtins.int
-    """Files of the provider's own cache of compiled models, before the session was made and after the last run."""
+    """Files of the provider's own cache of compiled models, before the session was made and after its last run at the
+    cell's own shape.
+    """
     files_after: _builtins.int
     bytes_after: _builtins.int
     engine_hash: _builtins.str
     """SHA-256 over the names and contents of those files; empty when the provider keeps none."""
     rebuilds: _builtins.int
-    """Compilations after the first run at the cell's own shape; absent when nothing shows them."""
+    """Compilations after the first run: compiled files that came later, and changes of shape that were rebuilt; absent when
+    nothing shows them.
+    """
     @_builtins.property
     def shape_changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShapeChange]:
         """What another shape costs, in an untimed session; empty when the trial names no other shape."""
@@ -89,6 +95,7 @@ class ShapeChange(_message.Message):
     NEXT_RUN_S_FIELD_NUMBER: _builtins.int
     REBUILT_FIELD_NUMBER: _builtins.int
     shape: _builtins.str
+    """Empty for the way back to the cell's own."""
     first_run_s: _builtins.float
     next_run_s: _builtins.float
     rebuilt: _builtins.bool

@@ -27,6 +27,7 @@ from edgesweep.store.records import (
 from edgesweep_proto.blob import Blob, Manifest, Tensor
 from edgesweep_proto.device import CpuCluster, Device, ProviderProbe, Reading, Runtime
 from edgesweep_proto.evidence import ArenaMemory, DeviceTrace, Energy, Gate, ThreadFacts
+from edgesweep_proto.execution import Compile, ShapeChange
 from edgesweep_proto.trial import (
     Accounting,
     ColdStart,
@@ -59,6 +60,7 @@ DEVICE = DeviceRecord(
 
 
 INPUT = Tensor("x", Blob("56" * 32, 160), "float32", (4, 3))
+CHANGES = (ShapeChange("batch8", 0.5, 0.01, rebuilt=True), ShapeChange("", 0.006, 0.005, rebuilt=False))
 REFUTED = Prediction("opset_unsupported", "opset 17 is above 16", PredictionState.REFUTED, "pi5/mlp", "opset 16")
 
 
@@ -105,7 +107,7 @@ def trial(of: Cell, round_no: int, *, median_ns: int = 1_000_000, peak: int = 20
         tags=("partial",), harness_floor_s=1.3e-6, threads=ThreadFacts((0, 1), (0,), ("1",), pinned=True),
         gates=(Gate("idle", passed=True, waited_s=0.0, value=0.01, limit=0.1), Gate("thermal", passed=round_no < 2, waited_s=10.0, value=70.0 + round_no, limit=71.5, note="cpu")),
         trace=DeviceTrace(10, 0.2, 2.0, {"policy0": 2.4e9}, {"policy0": 2.2e9 + round_no}, {"policy0": 2.3e9}, {"cpu": 50.0}, {"cpu": 60.0 + round_no}, sampler_cpu_s=0.01, agent_cpu_s=0.01, sampler_cpu=3),
-        energy=Energy("pmic", ("VDD",), 30.0, 60.0, 0.2, 2.0, 0.02), arena=ArenaMemory(2000, 1900, 2048, 4096, "profile"),
+        compile=Compile("XnnpackExecutionProvider", "session", 0.02 * (round_no + 1), 0, 1, 4096, "ab" * 32, round_no, CHANGES), energy=Energy("pmic", ("VDD",), 30.0, 60.0, 0.2, 2.0, 0.02), arena=ArenaMemory(2000, 1900, 2048, 4096, "profile"),
     )  # fmt: skip
     modes = (Mode(0.001, 0.7), Mode(0.002, 0.3))
     series = (
@@ -138,7 +140,7 @@ def build_view() -> RunView:
     fallen, crashed = cell("mlp"), cell("mlp", exporter="torchscript")
     crash = trial(
         crashed, 0, outcome=TrialOutcome.FAILED, stage=Stage.FIRST_RUN, cause="crash", message="killed by signal 11", signal=11,
-        evidence="Segmentation fault", samples=None, placement=None, numerics=None, memory=(), cold_start=None, tags=("also:oom",),
+        evidence="Segmentation fault", samples=None, placement=None, numerics=None, memory=(), cold_start=None, compile=None, tags=("also:oom",),
     )  # fmt: skip
     return RunView(
         RUN,

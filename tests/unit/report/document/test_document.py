@@ -284,7 +284,7 @@ def test_the_page_names_every_field_and_no_other(doc, unfinished_view):
     present = {*paths(doc), *paths(build_document(unfinished_view))}
     # Trials repeat figures that the page describes once, for the cell.
     figures = ("latency_s", "throughput_per_s", "memory_bytes", "cold_start_s", "placement", "environment")
-    figures = (*figures, "course", "sustained", "energy")
+    figures = (*figures, "course", "sustained", "energy", "compile")
     repeated = {path for path in present if re.match(rf"cells\[\]\.trials\[\]\.({'|'.join(figures)})\.", path)}
     assert {path.replace("trials[].", "") for path in repeated} <= present
     readings = {path for path in present if re.search(r"(devices\[\]\.reading|environment\.(before|after))\.", path)}
