@@ -144,6 +144,11 @@ class RuntimeBook:
         known = self._by_id.get(runtime_id)
         return known.runtime if known else None
 
+    def fingerprint(self, runtime_id: str) -> str:
+        """What changes when the environment of that runtime does; empty when there is none of that id."""
+        known = self._by_id.get(runtime_id)
+        return known.fingerprint if known else ""
+
     async def _refresh(self, interpreters: tuple[Interpreter, ...]) -> None:
         changed = False
         for interpreter in interpreters:

@@ -89,7 +89,7 @@ class Agent:
         self.events = EventRing(self.journal.life, self.quiet)
         self.runtimes = RuntimeBook(settings.runtimes, state_dir, run_py, self.quiet)
         self.surroundings = Surroundings(settings.sysroot, state_dir, pace)
-        run_trial = TrialRun(
+        self._run_trial = TrialRun(
             self.journal,
             self.blobs,
             self.runtimes,
@@ -99,7 +99,7 @@ class Agent:
             max_worker_bytes=settings.max_worker_bytes,
         )
         self.supervisor = Supervisor(
-            self.journal, self.leases, self.blobs, self.events, self.quiet, run_trial, boot=boot_id
+            self.journal, self.leases, self.blobs, self.events, self.quiet, self._run_trial, boot=boot_id
         )
         self._server: Any = None
         self._first_look: asyncio.Task[Any] | None = None
@@ -136,6 +136,7 @@ class Agent:
             self._first_look.cancel()
             await asyncio.wait({self._first_look})
         await self.supervisor.stop()
+        await self._run_trial.close()
         self.surroundings.clocks.restore()
         if self._server is not None:
             await self._server.stop(_GRACE_S)

@@ -28,6 +28,7 @@ from edgesweep_agent.worker_process import Ending, WorkerStartError, run_worker
 if TYPE_CHECKING:
     from edgesweep_agent.around_trial import Around
     from edgesweep_agent.cpu_clusters import CpuChoice
+    from edgesweep_agent.fork_server import ForkServers
 
 #: Seconds without an event that a stage may take when the trial names no deadline.
 DEFAULT_DEADLINE_S = 120.0
@@ -62,6 +63,12 @@ class TrialRun:
         self._run_py = run_py
         self._surroundings = surroundings
         self._sysroot = surroundings.sysroot
+        self._forks: ForkServers | None = None
+
+    async def close(self) -> None:
+        """End what is kept ready for further trials."""
+        if self._forks is not None:
+            await self._forks.close()
 
     async def prepare(self) -> None:
         """Know the runtimes; it may start a probe, so the device must not be held for a trial yet."""
@@ -132,6 +139,7 @@ class TrialRun:
 
         work, samples_path = entry.folder / "work", entry.folder / "samples.bin"
         findings = Findings(trial.id, samples_path)
+        tags: list[str] = []
 
         def on_event(event: dict[str, Any]) -> None:
             if not findings.take(event):
@@ -149,8 +157,9 @@ class TrialRun:
             return named.get(findings.stage.value, named.get("", DEFAULT_DEADLINE_S))
 
         async def in_worker(told: dict[str, Any], *, second: bool = False) -> Ending:
-            return await run_worker(
-                [python, "-I", str(self._run_py)],
+            return await self._worker(
+                trial,
+                python,
                 told,
                 folder=work,
                 stderr_path=entry.folder / "stderr.txt",
@@ -158,6 +167,7 @@ class TrialRun:
                 on_start=lambda pid: self._note_running(entry, pid, started),
                 on_event=on_event,
                 keep_stderr=second,
+                on_tag=tags.append,
             )
 
         model = stage(trial, self._blobs, work)
@@ -184,12 +194,32 @@ class TrialRun:
             around.measuring(measuring=False)
             self._quiet.set_timing(timing=False)
             remove_tree(work)
-        told = store_stderr(entry.folder)
+        words = store_stderr(entry.folder)
         first = trial.providers[0].name
-        result = judge(findings, ending, told, oom_before, oom_count(self._sysroot), provider=first)
+        result = judge(findings, ending, words, oom_before, oom_count(self._sysroot), provider=first)
         if result.samples is not None:
             _flush(samples_path)
-        return result
+        return replace(result, tags=(*result.tags, *tags))
+
+    async def _worker(
+        self, trial: Trial, python: str, job: dict[str, Any], *, on_tag: Callable[[str], None], **listening: Any
+    ) -> Ending:
+        """A fresh process for a trial that is timed; one that times nothing may be a fork of a process that is ready."""
+        if trial.protocol.untimed:
+            # Late: most agents measure.
+            from edgesweep_agent.fork_server import ForkServers, UnfitError
+
+            if self._forks is None:
+                self._forks = ForkServers(self._run_py)
+            try:
+                fingerprint = self._runtimes.fingerprint(trial.runtime_id)
+                return await self._forks.run_worker(python, fingerprint, job, **listening)
+            except UnfitError:
+                on_tag("not_forked")
+        else:
+            # Nothing is measured while something else of ours lies in memory.
+            await self.close()
+        return await run_worker([python, "-I", str(self._run_py)], job, **listening)
 
     def _note_running(self, entry: Entry, pid: int, started: float) -> None:
         running = Running(pid=pid, start_ticks=start_ticks(pid) or 0, boot_id=boot_id(), started=started)

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from edgesweep_agent.durable import is_no_room
 
@@ -62,6 +62,47 @@ def worker_environment(environ: dict[str, str]) -> dict[str, str]:
     """
     kept = {k: v for k, v in environ.items() if not k.startswith("PYTHON") and k != "OMP_NUM_THREADS"}
     return kept | {"ORT_DISABLE_TELEMETRY": "1", "MALLOC_MMAP_THRESHOLD_": "131072"}
+
+
+class Process(Protocol):
+    """A worker that runs, whoever started it."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is that of its process group too."""
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs, its exit status then, negative for a signal."""
+
+    async def wait(self) -> int:
+        """Its returncode, once it has ended."""
+
+    async def feed(self, job: bytes) -> None:
+        """Write its job to its standard input, all of it; fine when it has ended already."""
+
+
+class _Executed:
+    """A worker that is a child of the agent."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.wait = process.wait
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    async def feed(self, job: bytes) -> None:
+        stdin = self._process.stdin
+        if stdin is None:
+            return
+        # A worker that is dead already has its ending told by its exit status.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            stdin.write(job)
+            await stdin.drain()
+        stdin.close()
 
 
 async def run_worker(
@@ -119,6 +160,18 @@ async def run_worker(
         raise
     finally:
         os.close(write_end)
+    return await supervise(_Executed(process), read_end, job, deadline_s, on_start, on_event)
+
+
+async def supervise(
+    process: Process,
+    read_end: int,
+    job: dict[str, Any],
+    deadline_s: Callable[[], float],
+    on_start: Callable[[int], None],
+    on_event: Callable[[dict[str, Any]], None],
+) -> Ending:
+    """Bring a worker that has just been started to its end; see `run_worker`. `read_end` is that of its events."""
     try:
         on_start(process.pid)
         return await _converse(process, read_end, job, deadline_s, on_event)
@@ -134,7 +187,7 @@ def kill_group(pid: int) -> None:
 
 
 async def _converse(
-    process: asyncio.subprocess.Process,
+    process: Process,
     read_end: int,
     job: dict[str, Any],
     deadline_s: Callable[[], float],
@@ -148,7 +201,7 @@ async def _converse(
     timed_out: float | None = None
     broken = ""
     try:
-        await _feed(process, job)
+        await process.feed(json.dumps(job).encode())
         while end is None:
             patience = deadline_s()
             line = await _within(patience, reader.readline())
@@ -181,17 +234,6 @@ async def _converse(
         timed_out_s=timed_out,
         broken=broken,
     )
-
-
-async def _feed(process: asyncio.subprocess.Process, job: dict[str, Any]) -> None:
-    stdin = process.stdin
-    if stdin is None:
-        return
-    # A worker that is dead already has its ending told by its exit status.
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        stdin.write(json.dumps(job).encode())
-        await stdin.drain()
-    stdin.close()
 
 
 def _parse(line: bytes) -> dict[str, Any]:

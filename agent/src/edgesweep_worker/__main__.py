@@ -27,6 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="edgesweep-worker", description="Measures one model once, for the agent.")
     parser.add_argument("--events-fd", type=int, required=True, help="open descriptor that events are written to")
     parser.add_argument("--parent", type=int, default=None, help="process id of the agent; leave when it is gone")
+    parser.add_argument(
+        "--serve",
+        action="store_true",
+        help="fork a worker for every request on that descriptor, which is a socket then",
+    )
     chosen = parser.parse_args(arguments)
     if not process.die_with_parent(chosen.parent):
         return 1
@@ -37,8 +42,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # numpy's own pool would only lie beside the model's threads; the worker multiplies nothing with numpy.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     pipe = EventPipe(chosen.events_fd)
+    if chosen.serve:
+        from edgesweep_worker.fork_server import serve
+
+        serve(chosen.events_fd, _work_forked)
+        return 0
+    return _work(sys.stdin.read(), pipe)
+
+
+def _work_forked(job_fd: int, events_fd: int) -> int:
+    """The job of a fork: read from a descriptor of its own, and said to have had no cold start."""
+    pipe = EventPipe(events_fd)
+    with os.fdopen(job_fd) as job:
+        text = job.read()
+    pipe.tag("forked")
+    return _work(text, pipe)
+
+
+def _work(text: str, pipe: EventPipe) -> int:
+    """Do the job in `text`; 0 when an end event was written."""
     try:
-        _do(sys.stdin.read(), pipe)
+        _do(text, pipe)
     except BrokenPipeError:
         return 1  # the agent is gone; nobody is left to tell
     except Exception:  # noqa: BLE001 - a bug here must reach the agent as a result with its traceback

@@ -98,6 +98,8 @@ class _Trial:
         """Before the import of the runtime: what is mapped cannot be dropped, and only then is a fork harmless."""
         from edgesweep_worker import cold
 
+        if self.job.protocol.untimed and self.job.protocol.provider_cache == "asis":
+            return  # nobody is told how cold the caches were
         self.start = cold.prepare(self.job, self.pipe)
         self.job = self.start.job
         self.pipe.tag(*self.start.tags)

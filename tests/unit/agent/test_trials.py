@@ -139,7 +139,7 @@ async def test_a_death_of_that_process_costs_the_placement_and_not_what_was_meas
     agent: Agent, make_trial: MakeTrial
 ) -> None:
     result = await run(agent, make_trial("placing:SIGSEGV"))
-    assert (result.outcome, result.cause, result.stage) == (TrialOutcome.FAILED, "crash", Stage.PLACEMENT)
+    assert (result.outcome, result.cause, result.stage) == (TrialOutcome.FAILED, "provider_crash", Stage.PLACEMENT)
     assert "placing words" in result.evidence
     assert result.samples is not None
     assert result.samples.measured_count == 2
