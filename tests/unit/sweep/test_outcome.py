@@ -9,6 +9,7 @@ from edgesweep.plan.preset import PRESETS
 from edgesweep.store.records import Outcome, Verdict
 from edgesweep.sweep.outcome import end_of_failed_export, end_of_skip, end_of_trials, follow
 from edgesweep.sweep.work import group_cells, variant_key
+from edgesweep_proto.execution import OutputSummary
 from edgesweep_proto.trial import Protocol, Stage, TrialOutcome
 
 
@@ -137,3 +138,43 @@ def test_a_skip_keeps_its_reason(make_cell) -> None:
         "no_such_dimension",
         "net has no dimension height",
     )
+
+
+# Answers that are not the same each time
+
+
+def answering(trial, *values, digest):
+    output = OutputSummary("y", "float32", (len(values),), digest, values, max(values), 0, 0.0)
+    return dataclasses.replace(trial, result=dataclasses.replace(trial.result, outputs=(output,)))
+
+
+def unverified(group):
+    return dataclasses.replace(group, payload=dataclasses.replace(group.payload, references=(), reference_note="none"))
+
+
+@pytest.mark.parametrize(
+    ("second", "digest", "tags"),
+    [(1.0, "a", set()), (1.00001, "b", {"outputs_differ"}), (1.0, "b", {"outputs_differ"})],
+)
+def test_trials_whose_outputs_differ_a_little_are_tagged_and_pass(group, make_trial, second, digest, tags) -> None:
+    trials = [
+        answering(make_trial(group.leader, round_no=0), 1.0, digest="a"),
+        answering(make_trial(group.leader, round_no=1), second, digest=digest),
+    ]
+    for asked in (group, unverified(group)):
+        ended = end(asked, trials, planned=2)
+        assert ended.outcome is Outcome.PASS
+        assert set(ended.tags) - {"unverified"} == tags
+
+
+def test_trials_that_lie_too_far_apart_are_a_finding_unless_a_reference_vouches_for_each(group, make_trial) -> None:
+    trials = [
+        answering(make_trial(group.leader, round_no=0), 1.0, digest="a"),
+        answering(make_trial(group.leader, round_no=1), 1.5, digest="b"),
+    ]
+    assert end(group, trials, planned=2).outcome is Outcome.PASS
+    ended = end(unverified(group), trials, planned=2)
+    assert (ended.outcome, ended.stage, ended.cause) == (Outcome.FAILED, "verify", "nondeterministic_output")
+    assert ended.message.startswith("y: two trials with the same inputs")
+    assert "outputs_differ" in ended.tags
+    assert ended.remedy

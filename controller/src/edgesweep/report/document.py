@@ -16,6 +16,7 @@ from edgesweep.plan.load import plan_from_json
 from edgesweep.plan.tolerances import VerifyRules
 from edgesweep.report import cell_evidence as evidence
 from edgesweep.report import cell_figures as figures
+from edgesweep.report.agreement import AgreementOfRun, outputs
 from edgesweep.report.cell_compile import compiled
 from edgesweep.report.plain_data import Json, plain
 from edgesweep.store.cell_state import state_of
@@ -32,8 +33,9 @@ def build_document(view: RunView) -> Json:
     """
     trials = {record.cell.name: record.trials for record in view.cells}
     rules = _rules(view)
+    agreement = AgreementOfRun(view.cells, rules)
     devices = {device.name: device for device in view.devices}
-    cells = [_cell(record, trials, rules, devices.get(record.cell.device)) for record in view.cells]
+    cells = [_cell(record, trials, rules, devices.get(record.cell.device), agreement) for record in view.cells]
     settled = all(record.end is not None and record.end.outcome is not Outcome.LOST for record in view.cells)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -42,6 +44,7 @@ def build_document(view: RunView) -> Json:
         "summary": _summary(view.cells),
         "devices": [_device(device) for device in view.devices],
         "artifacts": _artifacts(view.cells),
+        "agreement": agreement.groups,
         "cells": cells,
     }
 
@@ -118,6 +121,7 @@ def _cell(
     trials: Mapping[str, Sequence[TrialRecord]],
     rules: VerifyRules,
     device: DeviceRecord | None,
+    agreement: AgreementOfRun,
 ) -> Json:
     end = record.end
     latency = end.latency if end else None
@@ -125,7 +129,7 @@ def _cell(
     measured_as = end.same_as if end and end.same_as else record.cell.name
     measured = figures.completed(trials.get(measured_as, ()))
     items = end.items_per_inference if end else 1
-    tags = list(end.tags) if end else []
+    tags = [*end.tags, *agreement.tags(record)] if end else []
     return {
         "name": record.cell.name,
         "key": record.cell.key,
@@ -152,6 +156,8 @@ def _cell(
         **_state(record, measured, device),
         "placement": figures.placement(measured),
         "numerics": figures.numerics(record.export, measured, record.cell.shape.slug, rules.agreed(record.cell)),
+        "outputs": outputs(measured),
+        "agreement": agreement.of(record),
         "course": evidence.course(measured),
         "sustained": evidence.sustained(measured),
         "energy": evidence.energy(measured),

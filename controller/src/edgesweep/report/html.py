@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from edgesweep.report import charts, units
+from edgesweep.report.agreement_text import TOLD_TAGS, agreement_sentences
 from edgesweep.report.cell_charts import latency_chart, memory_chart
 from edgesweep.report.conditions import COLUMNS as CONDITIONS
 from edgesweep.report.conditions import MOST_LINES, conditions_of
@@ -126,6 +127,7 @@ def render_html(doc: Doc) -> str:
         findings=finding_views(findings),
         predictions=prediction_sentences(doc["cells"]),
         known=known_sentences(doc["cells"]),
+        agreement=agreement_sentences(doc),
         row_ids=row_ids,
         exports=_exports(doc["cells"]),
         size_unit=units.size_unit((cell.get("produced") or {}).get("size_bytes") for cell in doc["cells"]),
@@ -260,8 +262,9 @@ def _rows(cells: list[Cell], row_ids: dict[str, str], anchors: dict[str, str]) -
         latency = cell.get("latency_s")
         figures = _figures(cell, latency, time, cold, size) if latency else ()
         reasons = [short_reason(str(reason)) for reason in cell.get("reasons") or []]
-        # These two tags are told beside the median.
-        tags = [tag for tag in cell.get("tags") or [] if tag not in {"warmup_left_out", "memory_varies"}]
+        # These tags are told beside the median.
+        told = {"warmup_left_out", "memory_varies", *TOLD_TAGS}
+        tags = [tag for tag in cell.get("tags") or [] if tag.partition(":")[0] not in told]
         notes = [*reasons, *beside_the_median(cell), *untold(tags, reasons)]
         if cell.get("same_as"):
             notes.append(f"same artifact as {cell['same_as']}, measured once")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgesweep.report import units
+from edgesweep.report.agreement_text import HEADING, agreement_sentences
 from edgesweep.report.facts import beside_the_median
 from edgesweep.report.known import known_sentences, known_state
 from edgesweep.report.markdown_text import code as _code
@@ -47,6 +48,7 @@ def render_markdown(doc: Doc) -> str:
         *_findings(doc),
         *_predictions(doc),
         *_known(doc),
+        *_agreement(doc),
         *_devices(doc),
     ]
     return "\n\n".join(parts) + "\n"
@@ -191,6 +193,13 @@ def _known(doc: Doc) -> Iterator[str]:
     sentences = known_sentences(doc["cells"])
     if sentences:
         yield "## Known failures"
+        yield "\n".join(f"- {_text(sentence)}" for sentence in sentences)
+
+
+def _agreement(doc: Doc) -> Iterator[str]:
+    sentences = agreement_sentences(doc)
+    if sentences:
+        yield f"## {HEADING}"
         yield "\n".join(f"- {_text(sentence)}" for sentence in sentences)
 
 

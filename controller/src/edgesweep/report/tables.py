@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgesweep.report import units
+from edgesweep.report.agreement_text import HEADING, agreement_sentences
 from edgesweep.report.facts import beside_the_median, peak_memory
 from edgesweep.report.known import FIXED, KNOWN, known_counts, known_sentences, known_state
 from edgesweep.report.matrix import Block, matrix_blocks
@@ -257,22 +258,24 @@ def variant_text(cell: Cell) -> str:
 
 
 def findings(doc: Doc) -> RenderableType:
-    """What did not pass, grouped by cause, each with its remedy and its cells; nothing at all when all passed."""
+    """What did not pass, grouped by cause, each with its remedy and its cells; then what was predicted and what agrees."""
     groups = group_findings(doc)
-    foreseen, known = prediction_sentences(doc["cells"]), known_sentences(doc["cells"])
-    if not groups and not foreseen and not known:
-        return Text("No findings: every cell passes.")
+    in_words = {
+        "Predicted failures": prediction_sentences(doc["cells"]),
+        "Known failures": known_sentences(doc["cells"]),
+    }
+    spotless = not groups and not any(in_words.values())
+    in_words[HEADING] = agreement_sentences(doc)
 
     def build(width: int) -> RenderableType:
         parts: list[RenderableType] = [Text(), heading("Findings")] if groups else []
         for group in groups:
             parts += [Text(), *_finding(group, doc, width)]
-        if foreseen:
-            parts += [Text(), heading("Predicted failures")]
-            parts += [Text(sentence, overflow="fold") for sentence in foreseen]
-        if known:
-            parts += [Text(), heading("Known failures")]
-            parts += [Text(sentence, overflow="fold") for sentence in known]
+        if spotless:
+            parts.append(Text("No findings: every cell passes."))
+        for title, sentences in in_words.items():
+            if sentences:
+                parts += [Text(), heading(title), *(Text(sentence, overflow="fold") for sentence in sentences)]
         return Group(*parts)
 
     return Adaptive(build)

@@ -10,6 +10,7 @@ from edgesweep_proto.trial import Protocol, Stage, TrialOutcome
 from edgesweep.errors import CATALOGUE, remedy_for
 from edgesweep.export.result import ExportResult
 from edgesweep.plan.cell import Cell
+from edgesweep.stats.agreement import apart_between_trials, between_trials
 from edgesweep.stats.facts import TrialFacts
 from edgesweep.stats.memory import over_trials
 from edgesweep.stats.series import Series
@@ -97,11 +98,18 @@ def end_of_trials(
     if group.payload.denormals:
         host_tags = (*host_tags, "denormal_inputs")
     tags = sorted({tag for trial in completed for tag in trial.result.tags} | set(host_tags))
+    answers = [trial.result.outputs for trial in completed if trial.result.outcome is not TrialOutcome.FAILED]
+    tags += ["outputs_differ"] if between_trials(answers) else []
     failures = [trial for trial in completed if trial.result.outcome is TrialOutcome.FAILED]
     if failures:
         if len(failures) < len(completed):
             tags.append(f"flaky {len(failures)}/{len(completed)}")
         return _end_of_result(name, Outcome.FAILED, failures[0], tags)
+    if not group.payload.references:
+        # Where a reference has found every answer right, how far two of them lie apart is a tag and no more.
+        output = apart_between_trials(answers, group.tolerance)
+        if output:
+            return _end_of_chance(name, output, tags)
     fallen = [trial for trial in completed if trial.result.outcome is TrialOutcome.FALLBACK]
     if fallen:
         return _end_of_result(name, Outcome.FALLBACK, fallen[0], tags)
@@ -138,6 +146,13 @@ def _end_of_result(name: str, outcome: Outcome, trial: TrialRecord, tags: Sequen
         detail=result.evidence,
         tags=tuple(tags),
     )
+
+
+def _end_of_chance(name: str, output: str, tags: Sequence[str]) -> CellEnd:
+    """The end of a cell whose trials gave answers that are too far apart for one of them to be right."""
+    sentence = f"{output}: two trials with the same inputs gave answers that lie further apart than the tolerance"
+    cause = "nondeterministic_output"
+    return CellEnd(name, Outcome.FAILED, Stage.VERIFY.value, cause, sentence, remedy_for(cause), tags=tuple(tags))
 
 
 def _apply_fallback_policy(end: CellEnd, trial: TrialRecord, fallback: str) -> CellEnd:

@@ -27,7 +27,7 @@ from edgesweep.store.records import (
 from edgesweep_proto.blob import Blob, Manifest, Tensor
 from edgesweep_proto.device import CpuCluster, Device, ProviderProbe, Reading, Runtime
 from edgesweep_proto.evidence import ArenaMemory, DeviceTrace, Energy, Gate, ThreadFacts
-from edgesweep_proto.execution import Compile, ShapeChange
+from edgesweep_proto.execution import Compile, OutputSummary, ShapeChange
 from edgesweep_proto.trial import (
     Accounting,
     ColdStart,
@@ -99,6 +99,7 @@ def trial(of: Cell, round_no: int, *, median_ns: int = 1_000_000, peak: int = 20
             MemoryPhase("session_peak", 1000, "VmHWM"), MemoryPhase("first_run_peak", 1500, "VmHWM"),
             MemoryPhase("steady_peak", peak, "VmHWM", 2000, 1900), MemoryPhase("retained", 900, "VmRSS"),
         ),
+        outputs=(OutputSummary("y", "float32", (4,), "77" * 32, (1.0, 2.0, 3.0, 4.0), 4.0, 0, 0.0),),
         placement=Placement("assignment", "aa", (ProviderShare("XnnpackExecutionProvider", 60, 0.9), ProviderShare("CPUExecutionProvider", 5, 0.1))),
         numerics=Numerics(1e-6 * (round_no + 1), 1e-5, 1),
         accounting=Accounting(2.0, 1.9, 0.01 * (round_no + 1), 3, 0, 1, 5, 0.04, 0.02, 0.1, 2),
@@ -180,3 +181,19 @@ def unfinished_view(view: RunView) -> RunView:
     """The same run, interrupted before its last cell ended."""
     waiting = replace(view.cells[-1], end=None, trials=())
     return replace(view, run=replace(RUN, state=RunState.INTERRUPTED, finished=None), cells=(*view.cells[:-1], waiting))
+
+
+def elsewhere(view: RunView, device: str, *values: float, error: float = 1e-3, **changes) -> CellRecord:
+    """The first cell of the view on another device, where it gave other outputs."""
+    there = replace(view.cells[0].cell, device=device)
+    output = OutputSummary("y", "float32", (4,), f"{values}", values, max(values), 0, 0.0)
+    ran = trial(there, 0, outputs=(output,), numerics=Numerics(error, error, 1), **changes)
+    end = replace(view.cells[0].end, cell_name=there.name)
+    return CellRecord(there, end, export(there), (ran,))
+
+
+@pytest.fixture
+def places_view(view: RunView) -> RunView:
+    """The same run with a second device that agrees and a third that does not."""
+    close, off = elsewhere(view, "rock", 1.0, 2.0, 3.0, 4.0001), elsewhere(view, "nano", 1.0, 2.0, 3.5, 4.0)
+    return replace(view, cells=(*view.cells, close, off))

@@ -279,9 +279,9 @@ def paths(value, prefix=""):
             yield from paths(item, f"{prefix}[]")
 
 
-def test_the_page_names_every_field_and_no_other(doc, unfinished_view):
+def test_the_page_names_every_field_and_no_other(doc, unfinished_view, places_view):
     named = set(re.findall(r"^\| `([^`]+)` \|", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE))
-    present = {*paths(doc), *paths(build_document(unfinished_view))}
+    present = {*paths(doc), *paths(build_document(unfinished_view)), *paths(build_document(places_view))}
     # Trials repeat figures that the page describes once, for the cell.
     figures = ("latency_s", "throughput_per_s", "memory_bytes", "cold_start_s", "placement", "environment")
     figures = (*figures, "course", "sustained", "energy", "compile")
