@@ -21,6 +21,7 @@ _FACTS = (
 
 _NO_BLOB = {"blob": {"sha256": "", "size_bytes": 0}}
 _SAMPLE_BYTES = 8
+_DOING_LIMIT = 300
 
 
 class Findings:
@@ -29,10 +30,12 @@ class Findings:
     def __init__(self, trial_id: str, samples_path: Path) -> None:
         self._samples_path = samples_path
         self.stage = Stage.LOAD
+        #: What the worker said it was about to do, and has not said to be over: it may not live to tell.
+        self.doing = ""
         self.result = TrialResult(trial_id=trial_id, outcome=TrialOutcome.UNKNOWN, stage=Stage.LOAD)
 
     def take(self, event: dict[str, Any]) -> bool:
-        """Note a `stage` or `facts` event.
+        """Note a `stage`, `facts` or `doing` event.
 
         Returns:
             Whether a new stage began.
@@ -45,6 +48,8 @@ class Findings:
             return True
         if event["event"] == "facts":
             self._take_facts(event)
+        if event["event"] == "doing":
+            self.doing = str(event.get("words") or "")[:_DOING_LIMIT]
         # Other events are a newer worker's business.
         return False
 

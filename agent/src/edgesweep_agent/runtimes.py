@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,19 @@ class Interpreter:
 
 
 @dataclass(frozen=True, slots=True)
+class PluginFile:
+    """A library of execution providers on this board, named in its settings; `name` is what it is registered as."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Known:
     """A probed runtime with what its environment looked like then.
 
     `trouble` says why the board could not probe it this time, which tells nothing about it; it is probed again then.
+    `plugin_paths` are those of its plug-in libraries by name: they never leave the board.
     """
 
     interpreter: Interpreter
@@ -63,6 +72,7 @@ class _Known:
     path: tuple[str, ...]
     fingerprint: str
     trouble: str = ""
+    plugin_paths: dict[str, str] = field(default_factory=dict)
 
 
 def discover(named: Iterable[Interpreter], state_dir: Path) -> tuple[Interpreter, ...]:
@@ -94,8 +104,32 @@ def _importable(name: str) -> bool:
 class RuntimeBook:
     """Knows the device's runtimes. A probe runs once per environment, and again when that changes."""
 
-    def __init__(self, named: Iterable[Interpreter], state_dir: Path, run_py: Path, quiet: Quiet) -> None:
+    def __init__(
+        self,
+        named: Iterable[Interpreter],
+        state_dir: Path,
+        run_py: Path,
+        quiet: Quiet,
+        *,
+        plugins: Iterable[PluginFile] = (),
+        max_worker_bytes: int | None = None,
+        provider_s: float | None = None,
+    ) -> None:
+        """Know the runtimes of `named` interpreters and of those that are found.
+
+        Args:
+            named: Interpreters that the settings name.
+            state_dir: The agent's folder.
+            run_py: What starts the worker.
+            quiet: Is told of every process that runs.
+            plugins: Libraries of providers that the settings name, for every runtime.
+            max_worker_bytes: The most private memory that a probe may take.
+            provider_s: How long a provider may be silent when it is probed; None leaves it to the worker.
+        """
         self._named = tuple(named)
+        self._plugins = tuple(plugins)
+        self._max_worker_bytes = max_worker_bytes
+        self._provider_s = provider_s
         self._state_dir = state_dir
         self._cache_path = state_dir / "runtimes.json"
         self._run_py = run_py
@@ -149,11 +183,24 @@ class RuntimeBook:
         known = self._by_id.get(runtime_id)
         return known.fingerprint if known else ""
 
+    def plugins(self, runtime_id: str) -> list[dict[str, Any]]:
+        """The plug-in libraries of a runtime as the worker's job tells them: name, path, and the providers it brings."""
+        known = self._by_id.get(runtime_id)
+        if known is None:
+            return []
+        brought: dict[str, list[str]] = {name: [] for name in known.plugin_paths}
+        for provider in known.runtime.providers:
+            brought.get(provider.plugin, []).append(provider.name)
+        return [
+            {"name": name, "path": path, "providers": brought[name]}
+            for name, path in sorted(known.plugin_paths.items())
+        ]
+
     async def _refresh(self, interpreters: tuple[Interpreter, ...]) -> None:
         changed = False
         for interpreter in interpreters:
             known = self._known.get(interpreter.python)
-            if known is None or known.fingerprint != _fingerprint(interpreter.python, known.path, self._run_py):
+            if known is None or known.fingerprint != self._fingerprint(known):
                 self._known[interpreter.python] = await self._probe(interpreter)
                 changed = True
         wanted = {interpreter.python for interpreter in interpreters}
@@ -186,13 +233,20 @@ class RuntimeBook:
         folder = self._state_dir / "probe"
         remove_tree(folder)
         trouble = ""
+        plugin_paths: dict[str, str] = {}
         try:
             folder.mkdir()
             facts = await self._inspect(interpreter.python)
             async with self._quiet.worker():
                 ending = await run_worker(
                     [interpreter.python, "-I", str(self._run_py)],
-                    {"kind": "probe", "scratch_dir": str(folder)},
+                    {
+                        "kind": "probe",
+                        "scratch_dir": str(folder),
+                        "memory_limit_bytes": self._max_worker_bytes,
+                        "plugins": [{"name": plugin.name, "path": plugin.path} for plugin in self._plugins],
+                        "provider_s": self._provider_s,
+                    },
                     folder=folder,
                     stderr_path=folder / "stderr.txt",
                     deadline_s=lambda: PROBE_DEADLINE_S,
@@ -200,6 +254,7 @@ class RuntimeBook:
                     on_event=lambda _: None,
                 )
             runtime = _runtime_from(ending, facts, store_stderr(folder))
+            plugin_paths = _plugin_paths(ending, runtime)
             path = tuple(facts["path"])
             if ending.signal is not None and was_told_to_stop(ending.signal):
                 trouble = runtime.fault
@@ -214,8 +269,24 @@ class RuntimeBook:
             remove_tree(folder)
         if runtime.fault:
             _log.warning("the runtime of %s cannot be used: %s", interpreter.python, runtime.fault)
-        fingerprint = "" if trouble else _fingerprint(interpreter.python, path, self._run_py)
-        return _Known(interpreter, runtime, path, fingerprint, trouble)
+        known = _Known(interpreter, runtime, path, "", trouble, plugin_paths)
+        return known if trouble else replace(known, fingerprint=self._fingerprint(known))
+
+    def _fingerprint(self, known: _Known) -> str:
+        """What changes when something is installed: interpreter, its folders, plug-in libraries, and our own worker.
+
+        The boot is part of it: what a call costs on this board is measured anew after each.
+        """
+        parts = [known.interpreter.python, self._run_py.parent.name, boot_id()]
+        named = [f"{plugin.name}={plugin.path}" for plugin in self._plugins]
+        files = [*known.plugin_paths.values(), *(plugin.path for plugin in self._plugins)]
+        for name in (known.interpreter.python, *known.path, *files):
+            try:
+                stat = os.stat(name)  # noqa: PTH116 - a few system calls, no objects
+                parts.append(f"{name} {stat.st_mtime_ns} {stat.st_ino}")
+            except OSError:
+                parts.append(f"{name} -")
+        return small_sha256("\n".join(parts + named).encode())
 
     async def _inspect(self, python: str) -> dict[str, Any]:
         try:
@@ -253,7 +324,12 @@ class RuntimeBook:
 
     def _save_cache(self) -> None:
         stored = {
-            python: {"runtime": to_json(known.runtime), "path": list(known.path), "fingerprint": known.fingerprint}
+            python: {
+                "runtime": to_json(known.runtime),
+                "path": list(known.path),
+                "fingerprint": known.fingerprint,
+                "plugin_paths": known.plugin_paths,
+            }
             for python, known in self._known.items()
             if not known.runtime.fault  # what is broken may be mended in a way that no fingerprint sees
         }
@@ -270,22 +346,15 @@ def _no_program(error: BaseException) -> bool:
 def _known_from(python: str, data: dict[str, Any]) -> _Known:
     runtime = from_json(Runtime, data["runtime"])
     to_proto(runtime)
-    return _Known(Interpreter(python), runtime, tuple(data["path"]), str(data["fingerprint"]))
+    paths = {str(name): str(path) for name, path in data.get("plugin_paths", {}).items()}
+    return _Known(Interpreter(python), runtime, tuple(data["path"]), str(data["fingerprint"]), plugin_paths=paths)
 
 
-def _fingerprint(python: str, path: Iterable[str], run_py: Path) -> str:
-    """What changes when something is installed: the interpreter, its folders' times, and our own worker.
-
-    The boot is part of it: what a call costs on this board is measured anew after each.
-    """
-    parts = [python, run_py.parent.name, boot_id()]
-    for name in (python, *path):
-        try:
-            stat = os.stat(name)  # noqa: PTH116 - a few system calls, no objects
-            parts.append(f"{name} {stat.st_mtime_ns} {stat.st_ino}")
-        except OSError:
-            parts.append(f"{name} -")
-    return small_sha256("\n".join(parts).encode())
+def _plugin_paths(ending: Ending, runtime: Runtime) -> dict[str, str]:
+    """Where the plug-in libraries lie of which a probe told, by name."""
+    told = (ending.end or {}).get("plugin_paths")
+    names = {plugin.name for plugin in runtime.plugins}
+    return {str(name): str(path) for name, path in told.items() if name in names} if isinstance(told, dict) else {}
 
 
 def _runtime_from(ending: Ending, facts: dict[str, Any], stderr: str) -> Runtime:

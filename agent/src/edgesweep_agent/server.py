@@ -87,7 +87,15 @@ class Agent:
             raise StartError(f"the state folder {state_dir} cannot be used: {error}") from error
         self.quiet = Quiet(on_rest=trim_heap)
         self.events = EventRing(self.journal.life, self.quiet)
-        self.runtimes = RuntimeBook(settings.runtimes, state_dir, run_py, self.quiet)
+        self.runtimes = RuntimeBook(
+            settings.runtimes,
+            state_dir,
+            run_py,
+            self.quiet,
+            plugins=settings.plugins,
+            max_worker_bytes=settings.max_worker_bytes,
+            provider_s=settings.provider_seconds,
+        )
         self.surroundings = Surroundings(settings.sysroot, state_dir, pace)
         self._run_trial = TrialRun(
             self.journal,

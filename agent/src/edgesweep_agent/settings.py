@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgesweep_agent import __version__
 from edgesweep_agent.artifacts import DEFAULT_MAX_BLOB_BYTES
-from edgesweep_agent.runtimes import Interpreter
+from edgesweep_agent.runtimes import Interpreter, PluginFile
 from edgesweep_agent.tls import is_loopback
 
 _MAX_PORT = 65535
@@ -21,7 +21,8 @@ _MAX_PORT = 65535
 class Settings:
     """How this agent is to run. `tls_dir` is None exactly where TLS is off.
 
-    `max_worker_bytes` is the most private memory that a worker may take; None leaves it to the kernel.
+    `max_worker_bytes` is the most private memory that a worker may take; None leaves it to the kernel. `plugins` are
+    libraries of execution providers for every runtime, `provider_seconds` how long a provider may be silent in a probe.
     """
 
     host: str
@@ -33,6 +34,8 @@ class Settings:
     max_blob_bytes: int
     sysroot: Path = Path("/")
     max_worker_bytes: int | None = None
+    plugins: tuple[PluginFile, ...] = ()
+    provider_seconds: float | None = None
 
     @property
     def address(self) -> str:
@@ -67,6 +70,8 @@ def parse_arguments(arguments: Sequence[str]) -> Settings:
         max_blob_bytes=told.max_blob_bytes,
         sysroot=told.sysroot,
         max_worker_bytes=told.max_worker_bytes,
+        plugins=_plugins(serve, told.plugin),
+        provider_seconds=told.provider_seconds,
     )
 
 
@@ -99,6 +104,15 @@ def _parser() -> argparse.ArgumentParser:
         "--max-worker-bytes", type=_size, metavar="N",
         help="most memory that the process of one trial may take (default: what the kernel lets it)",
     )  # fmt: skip
+    serve.add_argument(
+        "--plugin", action="append", default=[], metavar="NAME=LIBRARY",
+        help="a library of execution providers to register with each runtime, under the provider's full name; "
+        "those in a runtime's own packages are found without it",
+    )  # fmt: skip
+    serve.add_argument(
+        "--provider-seconds", type=_seconds, metavar="N",
+        help="longest that a provider may be silent when a runtime is probed (default: 60)",
+    )  # fmt: skip
     serve.add_argument("--sysroot", type=Path, default=Path("/"), help=argparse.SUPPRESS)
     return parser
 
@@ -107,6 +121,31 @@ def _size(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"a size is a number of bytes above 0, not {text!r}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"a time is a number of seconds above 0, not {text!r}")
+    return seconds
+
+
+def _plugins(parser: argparse.ArgumentParser, texts: Sequence[str]) -> tuple[PluginFile, ...]:
+    found: dict[str, PluginFile] = {}
+    for text in texts:
+        name, separator, path = text.partition("=")
+        if not separator or not name.isidentifier() or not path:
+            parser.error(f"--plugin takes NAME=LIBRARY, such as QNNExecutionProvider=/opt/qnn/libqnn.so, not {text!r}")
+        library = Path(path).expanduser().absolute()
+        if not library.is_file():
+            parser.error(f"--plugin: there is no file {str(library)!r}")
+        if name in found:
+            parser.error(f"--plugin: {name} is given twice")
+        found[name] = PluginFile(name, str(library))
+    return tuple(found.values())
 
 
 def _host_and_port(parser: argparse.ArgumentParser, text: str) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +69,16 @@ def job(
     max_bytes: int | None = None,
     *,
     runtime: Runtime | None = None,
+    plugins: Sequence[dict[str, Any]] = (),
     cpus: tuple[int, ...] = (),
     unified_memory: bool = False,
 ) -> dict[str, Any]:
     """What the worker is told: paths instead of digests, the rest as the trial says it.
 
     `max_bytes` is the most private memory that it may take. The `runtime`, as it was probed, tells the cheapest call of
-    a session and what that costs. `cpus` are those that its threads are held to, the calling thread's first; empty
-    holds them to none. With `unified_memory` the whole board's memory is looked at too.
+    a session and what that costs; `plugins` are its libraries of providers, with their paths on this board. `cpus` are
+    those that its threads are held to, the calling thread's first; empty holds them to none. With `unified_memory` the
+    whole board's memory is looked at too.
 
     `place_apart` tells it to end when it is timed, since another process reads the placement: what a provider leaves in
     the process that it ran in must not decide how it takes the model again.
@@ -98,6 +101,7 @@ def job(
         "call_cost_s": _call_cost(runtime) if runtime else None,
         "cpus": list(cpus),
         "memory_limit_bytes": max_bytes,
+        "plugins": list(plugins),
         "unified_memory": unified_memory,
         "place_apart": not trial.protocol.untimed and any(provider.name != _CPU for provider in trial.providers),
     }

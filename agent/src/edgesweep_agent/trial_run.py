@@ -181,6 +181,7 @@ class TrialRun:
                 samples_path,
                 self._max_worker_bytes,
                 runtime=self._runtimes.runtime(trial.runtime_id),
+                plugins=self._runtimes.plugins(trial.runtime_id),
                 cpus=choice.cpus,
                 unified_memory=unified_memory(self._sysroot),
             )

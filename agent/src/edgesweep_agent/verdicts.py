@@ -52,16 +52,17 @@ def judge(
         except ValueError as error:
             broken = str(error)
     result = replace(findings.result, stage=findings.stage, exit_code=ending.exit_code, signal=ending.signal)
+    where = f"stage {findings.stage}" + (f", {findings.doing}" if findings.doing else "")
     if ending.signal is not None and ending.end is None:
         if _killed_for_memory(ending.signal, oom_before, oom_after):
-            return _by_kernel(result, stderr, oom_before, oom_after)
-        return _by_signal(result, ending.signal, stderr, provider)
+            return _by_kernel(result, where, stderr, oom_before, oom_after)
+        return _by_signal(result, ending.signal, where, stderr, provider)
     if broken:
         return _failed(result, "worker_protocol", broken, stderr)
     if ending.end is not None:
         return _last_word(result, ending, stderr)
     if ending.timed_out_s is not None:
-        return _by_deadline(result, ending.timed_out_s, stderr)
+        return _by_deadline(result, ending.timed_out_s, where, stderr)
     sentence = f"the worker ended with exit status {ending.exit_code} and without a result"
     return _failed(result, "worker_protocol", sentence, stderr)
 
@@ -107,37 +108,39 @@ def _killed_for_memory(number: int, before: OomCount | None, after: OomCount | N
     return number == signal.SIGKILL and before is not None and after is not None and after.kills > before.kills
 
 
-def _by_kernel(result: TrialResult, stderr: str, before: OomCount | None, after: OomCount | None) -> TrialResult:
+def _by_kernel(
+    result: TrialResult, where: str, stderr: str, before: OomCount | None, after: OomCount | None
+) -> TrialResult:
     kills, source = (after.kills - before.kills, after.source) if before and after else (0, "")
     whose = "its control group's" if "cgroup" in source else "the machine's"
     counted = f"{source} counts {kills} memory kills more than before"
-    sentence = f"the kernel killed the worker for memory in stage {result.stage}: {whose} was used up"
+    sentence = f"the kernel killed the worker for memory in {where}: {whose} was used up"
     told = replace(result, diagnosis=Diagnosis("kernel", status="SIGKILL", subject=source))
     return _failed(told, "oom", sentence, f"{counted}\n{stderr}".strip())
 
 
-def _by_signal(result: TrialResult, number: int, stderr: str, provider: str) -> TrialResult:
+def _by_signal(result: TrialResult, number: int, where: str, stderr: str, provider: str) -> TrialResult:
     name = signal_name(number)
     if was_told_to_stop(number):
-        sentence = f"the worker was told to stop by {name} in stage {result.stage}"
+        sentence = f"the worker was told to stop by {name} in {where}"
         return replace(result, outcome=TrialOutcome.INTERRUPTED, cause="interrupted", message=sentence, evidence=stderr)
     foreign = provider != _CPU
     result = replace(result, diagnosis=Diagnosis("signal", status=name, subject=provider if foreign else ""))
     beside = f" with {provider}" if foreign else ""
     if number == signal.SIGILL:
-        sentence = f"the worker died of SIGILL in stage {result.stage}{beside}: the processor lacks an instruction"
+        sentence = f"the worker died of SIGILL in {where}{beside}: the processor lacks an instruction"
         return _failed(result, "illegal_instruction", sentence, stderr)
     cause = "provider_crash" if foreign and number in _FAULTS else "crash"
-    return _failed(result, cause, f"the worker died of {name} in stage {result.stage}{beside}", stderr)
+    return _failed(result, cause, f"the worker died of {name} in {where}{beside}", stderr)
 
 
-def _by_deadline(result: TrialResult, seconds: float, stderr: str) -> TrialResult:
+def _by_deadline(result: TrialResult, seconds: float, where: str, stderr: str) -> TrialResult:
     result = replace(result, diagnosis=Diagnosis("deadline", subject=str(result.stage)))
     if result.stage is Stage.COMPILE:
         # Compiling may just be slow on this board, which is mended in another way than a worker that hangs.
         sentence = f"the provider was still compiling the model after {seconds:g} s; the worker was killed"
         return _failed(result, "compile_timeout", sentence, stderr)
-    sentence = f"no progress in stage {result.stage} for {seconds:g} s; the worker was killed"
+    sentence = f"no progress in {where} for {seconds:g} s; the worker was killed"
     return _failed(result, "timeout", sentence, stderr)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Sequence
 
 from edgesweep_worker import process
 from edgesweep_worker.events import EventPipe
-from edgesweep_worker.job import trial_job
+from edgesweep_worker.job import plugin_libraries, trial_job
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,6 +76,8 @@ def _do(text: str, pipe: EventPipe) -> None:
         job: dict[str, Any] = json.loads(text)
         kind = job["kind"]
         scratch_dir = job["scratch_dir"] if kind == "probe" else ""
+        plugins = plugin_libraries(job)
+        provider_s = float(job.get("provider_s") or 0.0)
         trial = trial_job(job) if kind in {"trial", "placement"} else None
         memory_limit = job.get("memory_limit_bytes")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -84,9 +86,9 @@ def _do(text: str, pipe: EventPipe) -> None:
         return
     limited = process.yield_memory(memory_limit)
     if kind == "probe":
-        from edgesweep_worker.probe import probe_runtime
+        from edgesweep_worker.probe import PROVIDER_SECONDS, probe_runtime
 
-        pipe.end(runtime=probe_runtime(scratch_dir))
+        pipe.end(**probe_runtime(scratch_dir, plugins, pipe.doing, provider_s or PROVIDER_SECONDS))
     elif trial is not None:
         if not limited:
             pipe.tag("no_memory_limit")

@@ -29,6 +29,10 @@ class EventPipe:
         """Tell fields of the trial's result as plain JSON data."""
         self._write({"event": "facts", **fields})
 
+    def doing(self, words: str) -> None:
+        """Say what is about to be done that may end this process, or that it is over (""): for the agent's message."""
+        self._write({"event": "doing", "words": words})
+
     def tag(self, *names: str) -> None:
         """Add tags; the whole list so far is told again, so the last one is always complete."""
         fresh = [name for name in dict.fromkeys(names) if name not in self._tags]

@@ -14,11 +14,12 @@ from edgesweep_worker import process
 
 
 class NoAnswer(Exception):  # noqa: N818 - what happened, in the words of the probe
-    """The child gave none; the words say why. `died` is false when it was silent for too long."""
+    """The child gave none; the words say why. `died` is false when it was silent for too long; `signal` ended it."""
 
-    def __init__(self, words: str, died: bool) -> None:
+    def __init__(self, words: str, died: bool, signal: int | None = None) -> None:
         super().__init__(words)
         self.died = died
+        self.signal = signal
 
 
 def ask_child(question: Callable[[], str], seconds: float) -> str:
@@ -52,7 +53,8 @@ def ask_child(question: Callable[[], str], seconds: float) -> str:
         raise NoAnswer(f"no answer within {seconds:g} s", died=False)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
-        raise NoAnswer(f"the process died of signal {os.WTERMSIG(status)}", died=True)
+        number = os.WTERMSIG(status)
+        raise NoAnswer(f"the process died of signal {number}", died=True, signal=number)
     if os.WEXITSTATUS(status):
         raise NoAnswer(f"the process ended with status {os.WEXITSTATUS(status)}", died=True)
     return data.decode("utf-8", "replace")

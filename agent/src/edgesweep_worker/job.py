@@ -32,6 +32,20 @@ class Provider:
 
 
 @dataclass(frozen=True)
+class PluginLibrary:
+    """A library on the device that brings `providers`; `name` is what it is registered as.
+
+    `distribution` and `version` are those of the package that it lies in; empty for one that the settings name.
+    """
+
+    name: str
+    path: str
+    providers: tuple[str, ...] = ()
+    distribution: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True)
 class Tolerance:
     """Outputs agree when |a-b| <= absolute + relative*|b|, or at `sqnr_db` decibels where it is set."""
 
@@ -89,7 +103,9 @@ class TrialJob:
     `unified_memory` says that the board's accelerator takes its memory from the processor's.
     `call` is the cheapest way to call a session that the runtime's probe found, "" when it is not known; `call_cost_s` what
     it costs above the cheapest one known. `cpus` are those of the cluster that the threads are held to, the calling
-    thread's first; with none nothing is held. `other_inputs` are the shapes to change to and back in the untimed session.
+    thread's first; with none nothing is held. `other_inputs` are the shapes to change to and back in the untimed session,
+    `plugins` the libraries of providers that this device has.
+
     With `place_apart` another process tells the placement, and the trial ends when it is timed; `compiled` is then what this
     trial's timed process told of its Compile, as JSON data.
     """
@@ -107,6 +123,7 @@ class TrialJob:
     call_cost_s: float | None = None
     cpus: tuple[int, ...] = ()
     other_inputs: tuple[OtherInputs, ...] = ()
+    plugins: tuple[PluginLibrary, ...] = ()
     place_apart: bool = False
     compiled: Mapping[str, Any] | None = None
 
@@ -148,6 +165,19 @@ def trial_job(data: dict[str, Any]) -> TrialJob:
         ),
         place_apart=bool(data.get("place_apart", False)),
         compiled=data.get("compiled"),
+        plugins=plugin_libraries(data),
+    )
+
+
+def plugin_libraries(data: dict[str, Any]) -> tuple[PluginLibrary, ...]:
+    """The libraries of providers that a job, of a trial or a probe, tells of.
+
+    Raises:
+        KeyError: a name or path is missing.
+    """
+    return tuple(
+        PluginLibrary(item["name"], item["path"], tuple(item.get("providers") or ()))
+        for item in data.get("plugins") or ()
     )
 
 

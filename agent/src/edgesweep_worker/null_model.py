@@ -10,7 +10,9 @@ import struct
 from typing import Sequence
 
 _FLOAT = 1
+_INT8 = 3
 _STRING = 8
+_HALF = 10
 _FLOAT_ATTRIBUTE, _INT_ATTRIBUTE, _INTS_ATTRIBUTE = 1, 2, 7
 
 #: IR 7 and opset 13 are the oldest pair that every supported runtime and provider takes.
@@ -29,25 +31,44 @@ def identity_model(ir_version: int, opsets: Sequence[tuple[str, int]]) -> bytes:
     return _model(_graph([node], [("x", (1, 8))], [("y", (1, 8))]), ir_version, opsets)
 
 
-def add_model(ir_version: int = IR_VERSION, opset: int = OPSET) -> bytes:
-    """`y = x + x` on 8 floats: the least work a session can do, so its time is the harness's own."""
-    graph = _graph([_node("Add", ["x", "x"], ["y"])], [("x", (1, 8))], [("y", (1, 8))])
+def add_model(ir_version: int = IR_VERSION, opset: int = OPSET, *, half: bool = False) -> bytes:
+    """`y = x + x` on 8 floats, or float16 with `half`: the least a session can do, so its time is the harness's own."""
+    ends = [("x", (1, 8))], [("y", (1, 8))]
+    graph = _graph([_node("Add", ["x", "x"], ["y"])], *ends, element_type=_HALF if half else _FLOAT)
     return _model(graph, ir_version, [("", opset)])
 
 
-def dense_model() -> bytes:
-    """`y = relu(x @ w)` with x [1, 8] and w [8, 8]: what nearly every provider takes."""
-    weights = _tensor("w", (8, 8), [0.125] * 64)
+def dense_model(*, half: bool = False) -> bytes:
+    """`y = relu(x @ w)` with x [1, 8] and w [8, 8]: what nearly every provider takes. With `half` all of it is float16."""
+    weights = _tensor("w", (8, 8), [0.125] * 64, half=half)
     nodes = [_node("MatMul", ["x", "w"], ["h"]), _node("Relu", ["h"], ["y"])]
-    return _model(_graph(nodes, [("x", (1, 8))], [("y", (1, 8))], [weights]))
+    ends = [("x", (1, 8))], [("y", (1, 8))]
+    return _model(_graph(nodes, *ends, [weights], _HALF if half else _FLOAT))
 
 
-def convolution_model() -> bytes:
-    """A 3x3 convolution of x [1, 3, 8, 8]: for providers that take convolutions only."""
-    weights = _tensor("w", (4, 3, 3, 3), [0.0625] * 108)
+def convolution_model(*, half: bool = False) -> bytes:
+    """A 3x3 convolution of x [1, 3, 8, 8]: for providers that take convolutions only. With `half` it is float16."""
+    weights = _tensor("w", (4, 3, 3, 3), [0.0625] * 108, half=half)
     attributes = [_ints("kernel_shape", (3, 3)), _ints("pads", (1, 1, 1, 1)), _ints("strides", (1, 1))]
     node = _node("Conv", ["x", "w"], ["y"], attributes)
-    return _model(_graph([node], [("x", (1, 3, 8, 8))], [("y", (1, 4, 8, 8))], [weights]))
+    ends = [("x", (1, 3, 8, 8))], [("y", (1, 4, 8, 8))]
+    return _model(_graph([node], *ends, [weights], _HALF if half else _FLOAT))
+
+
+def quantised_dense_model() -> bytes:
+    """The product of `dense_model` in int8, as quantisers write it: every value goes through a pair of Q and DQ nodes."""
+    scales = [_tensor("s", (), [0.0625]), _tensor("ws", (), [0.125])]
+    weights = _number(1, 8) + _number(1, 8) + _number(2, _INT8) + _text(8, "w") + _field(9, bytes([1]) * 64)
+    zero = _number(2, _INT8) + _text(8, "z") + _field(9, bytes(1))
+    nodes = [
+        _node("QuantizeLinear", ["x", "s", "z"], ["xq"]),
+        _node("DequantizeLinear", ["xq", "s", "z"], ["xd"]),
+        _node("DequantizeLinear", ["w", "ws", "z"], ["wd"]),
+        _node("MatMul", ["xd", "wd"], ["h"]),
+        _node("QuantizeLinear", ["h", "s", "z"], ["hq"]),
+        _node("DequantizeLinear", ["hq", "s", "z"], ["y"]),
+    ]
+    return _model(_graph(nodes, [("x", (1, 8))], [("y", (1, 8))], [*scales, weights, zero]))
 
 
 def models_with_type(element_type: int, bits: int, ir_version: int, opset: int) -> list[bytes]:
@@ -148,9 +169,10 @@ def _value_info(name: str, shape: Sequence[int], element_type: int) -> bytes:
     return _text(1, name) + _field(2, _field(1, tensor_type))
 
 
-def _tensor(name: str, shape: Sequence[int], values: Sequence[float]) -> bytes:
+def _tensor(name: str, shape: Sequence[int], values: Sequence[float], *, half: bool = False) -> bytes:
     dimensions = b"".join(_number(1, size) for size in shape)
-    return dimensions + _number(2, _FLOAT) + _text(8, name) + _field(9, struct.pack(f"<{len(values)}f", *values))
+    content = struct.pack(f"<{len(values)}{'e' if half else 'f'}", *values)
+    return dimensions + _number(2, _HALF if half else _FLOAT) + _text(8, name) + _field(9, content)
 
 
 def _text(number: int, text: str) -> bytes:

@@ -126,7 +126,7 @@ def _model_nodes(path: str) -> int | None:
 def _place_apart(job: TrialJob, pipe: EventPipe) -> tuple[str, str, str]:
     import onnxruntime
 
-    from edgesweep_worker import inputs, provider_start, session
+    from edgesweep_worker import inputs, plugins, provider_start, session
 
     if job.protocol.provider_cache in {"empty", "primed"}:
         # The trial's own folder went with its process, and what lies elsewhere is not this cell's to change.
@@ -134,6 +134,7 @@ def _place_apart(job: TrialJob, pipe: EventPipe) -> tuple[str, str, str]:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         job = provider_start.with_cache(job, folder)
     ort: Any = onnxruntime
+    plugins.register_wanted(ort, job, pipe.doing)
     chain, _ = session.usable_chain(ort, job)
     cpus = job.cpus if job.protocol.pin_threads else ()
     compiling = Compiling(pipe, job, job.compiled)

@@ -87,9 +87,10 @@ def _inside(package: str, pattern: str) -> list[str]:
 def _load_and_run(job: TrialJob) -> str:
     import onnxruntime
 
-    from edgesweep_worker import inputs, session
+    from edgesweep_worker import inputs, plugins, session
 
     ort: Any = onnxruntime
+    plugins.register_wanted(ort, job, lambda _: None)
     chain, _ = session.usable_chain(ort, job)
     made = session.open_session(ort, job, session.make_options(ort, job.session), chain)
     made.run(None, dict(inputs.load_inputs(job.inputs)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from edgesweep_worker import failure, model_file, null_model
+from edgesweep_worker import failure, model_file, null_model, plugins, provider_options
 from edgesweep_worker.failure import TrialFailed
 from edgesweep_worker.failures import read
 from edgesweep_worker.failures.own_words import OwnWords
@@ -47,12 +47,13 @@ def make_options(ort: Any, request: SessionRequest) -> Any:
 
 
 def usable_chain(ort: Any, job: TrialJob) -> tuple[list[tuple[str, dict[str, str]]], list[str]]:
-    """The providers of the job that this build has, in order, and a tag for each that it lacks.
+    """The providers of the job that are compiled in or registered, in order, and a tag for each that is not.
 
     Raises:
         TrialFailed: provider_unavailable, the first provider is not there. Nothing ever runs on the CPU instead.
     """
-    listed = ort.get_available_providers()
+    listed = list(ort.get_available_providers())
+    listed += [item.name for item in job.providers if item.name not in listed and plugins.ep_devices(ort, item.name)]
     first = job.providers[0].name
     if first not in listed:
         raise TrialFailed(
@@ -71,7 +72,7 @@ def open_session(ort: Any, job: TrialJob, options: Any, chain: list[tuple[str, d
         ort: the onnxruntime module.
         job: the trial's job.
         options: SessionOptions.
-        chain: provider names with options, all available in this build.
+        chain: provider names with options, all compiled into this build or registered with it.
 
     Raises:
         TrialFailed: with the cause of the refusal.
@@ -81,7 +82,10 @@ def open_session(ort: Any, job: TrialJob, options: Any, chain: list[tuple[str, d
     try:
         # Without enable_fallback=0 newer versions print an error and go on without the provider; older ones
         # do not know the word and are caught by the check below.
-        session = ort.InferenceSession(job.model_path, options, providers=chain, enable_fallback=0)
+        named = None if plugins.use_devices(ort, job, options, chain) else chain
+        session = ort.InferenceSession(job.model_path, options, providers=named, enable_fallback=0)
+    except TrialFailed:
+        raise
     except Exception as error:
         raise load_failure(ort, error, job.model_path, first, own_words.told()) from error
     session.disable_fallback()
@@ -112,6 +116,7 @@ def read_back(ort: Any, session: Any, io_mode: str, call: str = "", call_cost_s:
         "no_cpu_arena": not options.enable_cpu_mem_arena,
         "call": call,
         "call_cost_s": call_cost_s,
+        "provider_options": provider_options.read_back(session),
     }
 
 

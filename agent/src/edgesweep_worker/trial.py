@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from edgesweep_worker import ending, failure
+from edgesweep_worker import ending, failure, provider_options
 from edgesweep_worker.events import EventPipe
 from edgesweep_worker.failure import TrialFailed
 from edgesweep_worker.job import TrialJob
@@ -44,6 +44,7 @@ class _Trial:
 
     def _load(self) -> None:
         self.pipe.stage("load")
+        provider_options.check_local(self.job.providers)
         self._prepare_start()
         started = time.perf_counter()
         try:
@@ -63,6 +64,7 @@ class _Trial:
             memory,
             outputs,
             placement,
+            plugins,
             provider_start,
             session,
             shape_changes,
@@ -70,13 +72,15 @@ class _Trial:
         )
 
         self.ort: Any = onnxruntime
+        loaded = plugins.register_wanted(self.ort, self.job, self.pipe.doing)
+        self.pipe.tag(*loaded.tags)
         self.chain, tags = session.usable_chain(self.ort, self.job)
         self.pipe.tag(*tags)
         options = session.make_options(self.ort, self.job.session)
         if self.job.protocol.untimed:
             placement.record_assignment(self.ort, options)
         self.arrays = inputs.load_inputs(self.job.inputs)
-        self.provider_load_s = provider_start.load_libraries(self.chain[0][0])
+        self.provider_load_s = loaded.seconds or provider_start.load_libraries(self.chain[0][0])
         outputs.rehearse()
         self.meter = memory.MemoryMeter(unified=self.job.unified_memory)
         self.pinning = threads.Pinning(self.job.cpus if self.job.protocol.pin_threads else ())
@@ -90,6 +94,7 @@ class _Trial:
         self.compiling.leave(compiling.SESSION, self.session_s)
         self._tell_memory()
         self._tell_session(self.job.protocol.io_mode)
+        self.pipe.tag(*provider_options.differing(self.session, self.chain))
         self._tag_threads(len(self.pinning.pool), options.intra_op_num_threads, session.CPU)
         self.pinning.hold()
         inputs.check_inputs(self.arrays, self.session)

@@ -21,10 +21,9 @@ class ProviderProbe:
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A library of execution providers that is registered with a runtime; `fault` says why it cannot be.
+    """A library of execution providers that is registered with a runtime; `fault` says why it cannot be used here.
 
-    `library` is its file's name, `distribution` the package that it was found in. `devices` are what it found to run on:
-    none means that it is not usable here.
+    `library` is its file's name, `distribution` the package that it was found in. `devices` are what it found to run on.
     """
 
     name: str

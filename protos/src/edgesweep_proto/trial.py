@@ -252,7 +252,7 @@ class SessionFacts:
     """What the session really got, read back from it.
 
     `call` is how each inference is called (raw_binding, binding or run), `call_cost_s` what that costs above the
-    cheapest call known.
+    cheapest call known. `provider_options` are the options that the session says its providers have; some tell none.
     """
 
     runtime_version: str
@@ -263,6 +263,7 @@ class SessionFacts:
     call: str = ""
     call_cost_s: float | None = None
     no_cpu_arena: bool = False
+    provider_options: tuple[Provider, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

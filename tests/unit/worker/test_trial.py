@@ -31,6 +31,7 @@ def test_a_right_model_passes_with_every_fact(workshop, bench):
         "call": "raw_binding",
         "call_cost_s": None,
         "no_cpu_arena": False,
+        "provider_options": [{"name": "CPUExecutionProvider", "options": {}}],
     }
     cold = dict(facts["cold_start"])
     assert all(cold.pop(step) > 0 for step in ("import_s", "session_s", "first_run_s", "second_run_s"))

@@ -56,6 +56,11 @@ DEVICE_CAUSES = (
         stages="load compile first_run warmup measure placement",
     ),
     cause(
+        "option_refused",
+        "an option of a provider names a file, a library or an address on the device",
+        "leave it out: caches and libraries are the device's own; see docs/providers.md",
+    ),
+    cause(
         "runtime_unavailable",
         "the device does not have the runtime asked for",
         "see `edgesweep runtime list NAME`, and add it with `edgesweep runtime install NAME RUNTIME`",

@@ -76,7 +76,7 @@ class Plugin(_message.Message):
     library: _builtins.str
     """File name of the library, without its folder."""
     fault: _builtins.str
-    """Why it cannot be registered; empty when it can."""
+    """Why it cannot be used: it cannot be registered, or found nothing to run on; empty when it can."""
     @_builtins.property
     def devices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What it found to run on, such as `OpenVINOExecutionProvider CPU Intel`; registered and without a device is not usable."""

@@ -692,6 +692,7 @@ class SessionFacts(_message.Message):
     CALL_FIELD_NUMBER: _builtins.int
     CALL_COST_S_FIELD_NUMBER: _builtins.int
     NO_CPU_ARENA_FIELD_NUMBER: _builtins.int
+    PROVIDER_OPTIONS_FIELD_NUMBER: _builtins.int
     runtime_version: _builtins.str
     intra_op_threads: _builtins.int
     graph_optimization: _builtins.str
@@ -703,6 +704,10 @@ class SessionFacts(_message.Message):
     """The session is without an arena on the CPU."""
     @_builtins.property
     def providers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def provider_options(self) -> _containers.RepeatedCompositeFieldContainer[Global___Provider]:
+        """The session's providers in order with the options that it says they have; some providers tell none, or not all."""
+
     def __init__(
         self,
         *,
@@ -714,10 +719,11 @@ class SessionFacts(_message.Message):
         call: _builtins.str = ...,
         call_cost_s: _builtins.float | None = ...,
         no_cpu_arena: _builtins.bool = ...,
+        provider_options: _abc.Iterable[Global___Provider] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_call_cost_s", b"_call_cost_s", "call_cost_s", b"call_cost_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_call_cost_s", b"_call_cost_s", "call", b"call", "call_cost_s", b"call_cost_s", "graph_optimization", b"graph_optimization", "intra_op_threads", b"intra_op_threads", "io_mode", b"io_mode", "no_cpu_arena", b"no_cpu_arena", "providers", b"providers", "runtime_version", b"runtime_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_call_cost_s", b"_call_cost_s", "call", b"call", "call_cost_s", b"call_cost_s", "graph_optimization", b"graph_optimization", "intra_op_threads", b"intra_op_threads", "io_mode", b"io_mode", "no_cpu_arena", b"no_cpu_arena", "provider_options", b"provider_options", "providers", b"providers", "runtime_version", b"runtime_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__call_cost_s: _TypeAlias = _typing.Literal["call_cost_s"]  # noqa: Y015
     _WhichOneofArgType__call_cost_s: _TypeAlias = _typing.Literal["_call_cost_s", b"_call_cost_s"]  # noqa: Y015
