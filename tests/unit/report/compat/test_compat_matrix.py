@@ -140,7 +140,7 @@ def test_the_advice_covers_every_device_at_one_of_its_places(sample_doc):
     assert (advice.per, advice.together) == (Per.DEVICE, None)
     assert [use.targets for use in choice.uses] == [("quickstart", "pi5-kitchen")]
     assert choice.holes == ()
-    assert headline(advice).startswith("Use torchscript opset 18 static for tiny-transformer. ")
+    assert headline(advice).startswith("Use dynamo opset 13 static for tiny-transformer. ")
     assert "It runs on both devices." in headline(advice)
 
 
@@ -201,6 +201,16 @@ def test_invalid_numbers_do_not_count(sample_doc):
     assert advice.choices[0].ratio is None
     assert headline(advice).endswith("No trusted or doubtful number tells what that costs in latency.")
     assert advice.choices[0].uses[0].recipe == Recipe("dynamo", 13, "static", "fp32")
+
+
+def test_one_number_alone_is_compared_with_nothing(sample_doc):
+    doc = with_latency(only(sample_doc, "tiny-transformer and static and /cpu/"), lambda _: 1e-3, "invalid")
+    doc["cells"][0]["verdict"] = "trusted"
+    assert advise(build_compat(doc)).choices[0].ratio is None
+    doc["cells"][1]["verdict"] = "doubtful"
+    (choice,) = advise(build_compat(doc)).choices
+    assert (choice.known, choice.covered) == (1, 2)
+    assert headline(advise(build_compat(doc))).endswith("Median latency: that of the fastest variant, known at 1 of 2.")
 
 
 def test_one_way_for_all_models_goes_before_the_best_of_each(sample_doc):

@@ -30,12 +30,17 @@ def options(draw: st.DrawFn) -> list[Option]:
     return made
 
 
-def cost(members) -> float | None:
+def ratios(members) -> dict[tuple[str, str], float]:
     best: dict[tuple[str, str], float] = {}
     for member in members:
         for target, ratio in member.ratios.items():
             best[target] = min(ratio, best.get(target, math.inf))
-    return math.prod(best.values()) ** (1 / len(best)) if best else None
+    return best
+
+
+def cost(members) -> float | None:
+    known = list(ratios(members).values())
+    return math.prod(known) ** (1 / len(known)) if known else None
 
 
 def oracle(given_options: list[Option]) -> tuple[Option, ...]:
@@ -50,10 +55,10 @@ def oracle(given_options: list[Option]) -> tuple[Option, ...]:
     covering = [members for members in covering if len(members) == len(covering[0])]
     fewest = min(sum(one.reduced for one in members) for members in covering)
     covering = [members for members in covering if sum(one.reduced for one in members) == fewest]
-    costs = [found for members in covering if (found := cost(members)) is not None]
-    if costs:
-        limit = min(costs) * (1 + SAME_COST)
-        covering = [members for members in covering if (found := cost(members)) is not None and found <= limit]
+    complete = [members for members in covering if coverable and set(ratios(members)) == coverable]
+    if complete:
+        limit = min(map(cost, complete)) * (1 + SAME_COST)
+        covering = [members for members in complete if cost(members) <= limit]
     return min(covering, key=lambda members: [one.order for one in members])
 
 
@@ -63,7 +68,9 @@ def test_it_is_the_set_that_trying_every_subset_finds(given_options):
     expected = oracle(given_options)
     assert [one.key for one in chosen.options] == [one.key for one in expected]
     assert chosen.cost == (None if cost(expected) is None else pytest.approx(cost(expected)))
+    assert chosen.known == len(ratios(expected))
     covered = frozenset().union(*(one.covers for one in given_options))
+    assert chosen.covered == tuple(target for target in TARGETS if target in covered)
     assert chosen.uncovered == tuple(target for target in TARGETS if target not in covered)
 
 
@@ -86,6 +93,14 @@ def test_a_gain_within_the_noise_does_not_beat_the_simpler():
 def test_a_faster_one_of_reduced_precision_does_not_go_before_full_precision():
     both = [option("int8", "ab", reduced=True, a=1.0, b=1.0), option("fp32", "ab", a=3.0, b=3.0)]
     assert smallest_cover(both, TARGETS[:2]).options[0].key == "fp32"
+
+
+def test_a_single_number_does_not_speak_for_the_targets_without_one():
+    both = [option("simple", "ab", order=0), option("odd", "ab", order=1, a=1.0)]
+    assert smallest_cover(both, TARGETS[:2]).options[0].key == "simple"
+    whole = [option("simple", "ab", order=0, a=1.0), option("odd", "ab", order=1, a=1.2, b=1.2)]
+    chosen = smallest_cover(whole, TARGETS[:2])
+    assert (chosen.options[0].key, chosen.known, len(chosen.covered)) == ("odd", 2, 2)
 
 
 def test_nothing_covers_nothing():

@@ -14,6 +14,8 @@ from edgesweep.report.outcomes import UNFINISHED
 
 _READY = "none"
 _TRUSTED_ENOUGH = frozenset({"trusted", "doubtful"})
+#: So many variants need a number before one of them can be called fast.
+_TO_COMPARE = 2
 _STAGES = [stage.value for stage in Stage]
 #: Outcomes of a square that say nothing about the variant.
 _SILENT = frozenset({"lost", UNFINISHED})
@@ -67,12 +69,14 @@ class Worst:
 class Choice:
     """The fewest variants for some models, none where nothing runs.
 
-    `ratio` is the latency over that of the fastest variant that runs on the target, as a geometric mean; None without
-    numbers that are trusted or doubtful.
+    `ratio` is the latency over that of the fastest variant on the target, as the geometric mean over the `known` ones of
+    the `covered` pairs of model and target: those with numbers that are trusted or doubtful. None without any.
     """
 
     models: tuple[str, ...]
     uses: tuple[Use, ...]
+    covered: int
+    known: int
     ratio: float | None
     worst: Worst | None
     holes: tuple[Hole, ...]
@@ -141,6 +145,8 @@ def _choice(
     return Choice(
         models=models,
         uses=tuple(_use(recipes[option.key], option, targets) for option in chosen.options),
+        covered=len(chosen.covered),
+        known=chosen.known,
         ratio=chosen.cost,
         worst=Worst(*chosen.worst[0], chosen.worst[1]) if chosen.worst else None,
         holes=tuple(_hole(matrix, model, target, targets[target]) for model, target in chosen.uncovered),
@@ -192,16 +198,20 @@ def _simplicity(recipe: Recipe) -> tuple[int | str, ...]:
 def _ratios(matrix: CompatMatrix, targets: Mapping[str, Sequence[Place]]) -> dict[tuple[Row, str], float]:
     """Per variant and target its latency over the fastest variant's, as the geometric mean over shapes and sessions.
 
-    On a target with several places the fastest of them counts, for either. Only medians that are trusted or doubtful do.
+    On a target with several places the fastest of them counts, for either. Only medians that are trusted or doubtful do:
+    where but one of several variants has such a number, there is nothing to hold it against.
     """
     ratios = {}
     for model in matrix.models:
         for target, places in targets.items():
-            times = {row: _times(matrix, row, places) for row in _rows(matrix, (model,))}
+            running = [row for row in _rows(matrix, (model,)) if any(_runs(matrix, row, place) for place in places)]
+            times = {row: _times(matrix, row, places) for row in running}
             best: _Times = {}
             for own in times.values():
                 for case, seconds in own.items():
                     best[case] = min(seconds, best.get(case, seconds))
+            if len(running) > 1 and sum(map(bool, times.values())) < _TO_COMPARE:
+                continue
             for row, own in times.items():
                 if own:
                     ratios[row, target] = geometric_mean([seconds / best[case] for case, seconds in own.items()])

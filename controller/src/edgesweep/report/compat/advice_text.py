@@ -91,26 +91,28 @@ def where_text(advice: Advice, use: Use, names: Names = NO_NAMES) -> str:
 
 
 def cost_text(choice: Choice, names: Names = NO_NAMES) -> str:
-    """The cost in a few words: `+4 %, at worst +12 % on pi5`."""
-    if choice.ratio is None:
+    """The cost in a few words: `+4 %, at worst +12 % on pi5`, and of how many targets it is known if not of all."""
+    if choice.ratio is None or choice.worst is None:
         return "no numbers"
-    if choice.worst is None or choice.worst.ratio < _SMALL:
-        return "the fastest"
-    if choice.worst.ratio <= choice.ratio * _SMALL:
-        return over(choice.ratio)
-    return f"{over(choice.ratio)}, at worst {over(choice.worst.ratio)} on {_name(choice.worst.target, names)}"
+    said = over(choice.ratio)
+    if choice.worst.ratio < _SMALL:
+        said = "the fastest"
+    elif choice.worst.ratio > choice.ratio * _SMALL:
+        said += f", at worst {over(choice.worst.ratio)} on {_name(choice.worst.target, names)}"
+    return said if choice.known == choice.covered else f"{said} (known at {choice.known} of {choice.covered})"
 
 
 def cost_sentence(choice: Choice, names: Names = NO_NAMES) -> str:
     """The cost in latency against the fastest variant, as a sentence."""
     several = len(choice.models) > 1
-    if choice.ratio is None:
+    if choice.ratio is None or choice.worst is None:
         return "No trusted or doubtful number tells what that costs in latency."
-    if choice.worst is None or choice.worst.ratio < _SMALL:
-        return "No variant that runs there is faster."
+    known = "" if choice.known == choice.covered else f", known at {choice.known} of {choice.covered}"
+    if choice.worst.ratio < _SMALL:
+        return f"Median latency: that of the fastest variant{known}."
     worst = "" if choice.worst.ratio <= choice.ratio * _SMALL else f", {over(choice.worst.ratio)} at worst"
     where = _worst_text(choice.worst, names, several=several) if worst else ""
-    return f"Median latency against the fastest variant: {over(choice.ratio)}{worst}{where}."
+    return f"Median latency against the fastest variant: {over(choice.ratio)}{worst}{where}{known}."
 
 
 def over(ratio: float) -> str:

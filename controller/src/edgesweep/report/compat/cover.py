@@ -32,14 +32,16 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The set chosen, simplest first, and the targets that no option covers.
+    """The set chosen, simplest first, the targets that it covers, and those that no option does.
 
-    `cost` is the geometric mean over the covered targets of the smallest ratio that a member has there, `worst` the
-    target with the largest; None where no ratio is known.
+    `cost` is the geometric mean of the smallest ratio that a member has on each of the `known` targets, those where any
+    is known, and `worst` the target with the largest; both are None where none is.
     """
 
     options: tuple[Option, ...]
+    covered: tuple[Target, ...]
     uncovered: tuple[Target, ...]
+    known: int
     cost: float | None
     worst: tuple[Target, float] | None
 
@@ -47,8 +49,8 @@ class Chosen:
 def smallest_cover(options: Sequence[Option], targets: Sequence[Target]) -> Chosen:
     """The smallest set of options that covers whatever can be covered.
 
-    Of several such sets: those with the fewest reduced options; of these, all within `SAME_COST` of the cheapest; of
-    these, the one whose options come first in order.
+    Of several such sets: those with the fewest reduced options; of these, where any has a known cost on every target,
+    those that have and lie within `SAME_COST` of the cheapest; of these, the one whose options come first in order.
     """
     bits = {target: 1 << place for place, target in enumerate(targets)}
     useful = sorted(
@@ -58,33 +60,39 @@ def smallest_cover(options: Sequence[Option], targets: Sequence[Target]) -> Chos
     wanted = 0
     for mask in masks:
         wanted |= mask
+    covered = tuple(target for target in targets if bits[target] & wanted)
     uncovered = tuple(target for target in targets if not bits[target] & wanted)
     found = islice(_covers(masks, wanted, _fewest(masks, wanted)), MOST_SETS)
-    sets = [tuple(useful[place] for place in sorted(places)) for places in dict.fromkeys(found)]
-    return _best(sets, uncovered)
+    best = _best([tuple(useful[place] for place in sorted(places)) for places in dict.fromkeys(found)], len(covered))
+    ratios = _ratios(best)
+    worst = max(ratios.items(), key=lambda item: item[1], default=None)
+    return Chosen(best, covered, uncovered, len(ratios), _cost(ratios), worst)
 
 
-def _best(sets: Sequence[tuple[Option, ...]], uncovered: tuple[Target, ...]) -> Chosen:
+def _best(sets: Sequence[tuple[Option, ...]], targets: int) -> tuple[Option, ...]:
+    """The best of equally small sets that cover so many targets."""
     fewest = min(sum(option.reduced for option in members) for members in sets)
     kept = [members for members in sets if sum(option.reduced for option in members) == fewest]
-    costs = {members: _cost(members) for members in kept}
-    known = [cost for cost, _ in costs.values() if cost is not None]
-    if known:
-        limit = min(known) * (1 + SAME_COST)
-        kept = [members for members, (cost, _) in costs.items() if cost is not None and cost <= limit]
-    best = min(kept, key=lambda members: [option.order for option in members])
-    return Chosen(best, uncovered, *costs[best])
+    ratios = {members: _ratios(members) for members in kept}
+    costs = {members: cost for members in kept if len(ratios[members]) == targets and (cost := _cost(ratios[members]))}
+    if costs:
+        limit = min(costs.values()) * (1 + SAME_COST)
+        kept = [members for members, cost in costs.items() if cost <= limit]
+    return min(kept, key=lambda members: [option.order for option in members])
 
 
-def _cost(members: tuple[Option, ...]) -> tuple[float | None, tuple[Target, float] | None]:
+def _ratios(members: tuple[Option, ...]) -> dict[Target, float]:
+    """The smallest ratio of any member, by target."""
     ratios: dict[Target, float] = {}
     for option in members:
         for target, ratio in option.ratios.items():
             if target in option.covers:
                 ratios[target] = min(ratio, ratios.get(target, math.inf))
-    if not ratios:
-        return None, None
-    return geometric_mean(list(ratios.values())), max(ratios.items(), key=lambda item: item[1])
+    return ratios
+
+
+def _cost(ratios: Mapping[Target, float]) -> float | None:
+    return geometric_mean(list(ratios.values())) if ratios else None
 
 
 def _fewest(masks: Sequence[int], wanted: int) -> int:

@@ -107,6 +107,7 @@ def _choice(choice: Choice) -> Json:
         "models": list(choice.models),
         "variants": [{**_recipe(use.recipe), "targets": list(use.targets)} for use in choice.uses],
         "latency_ratio": choice.ratio,
+        "latency_known": {"targets": choice.known, "of": choice.covered},
         "worst": {"model": worst.model, "target": worst.target, "latency_ratio": worst.ratio} if worst else None,
         "nowhere": [_hole(hole) for hole in choice.holes],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgesweep.report import units
 from edgesweep.report.compat.matrix import WORST_FIRST, CompatMatrix, Place, Square
@@ -48,7 +48,7 @@ class Column:
 
     number: int
     place: Place
-    counts: dict[str, int]
+    counts: dict[str, int] = field(hash=False)
 
     @property
     def tally(self) -> str:

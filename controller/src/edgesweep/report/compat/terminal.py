@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -33,9 +34,11 @@ from edgesweep.report.exports.blocks import opsets_text
 from edgesweep.report.outcomes import OUTCOMES, UNFINISHED, VERDICTS
 from edgesweep.report.tables import STYLES, Adaptive, broken_name, heading, plain_table, styled
 
-_GAP = 1
+#: A column's padding and its divider.
+_GAP = 2
 _LEAST_LABEL = 16
-_LONGEST_HEAD = 22
+#: A part of a head that is longer is broken: as it is in the table with causes, and where columns are short of room.
+_LONG_HEAD, _SHORT_HEAD = 22, 10
 _HEAD = "variant"
 
 _Say = Callable[[Square], Text]
@@ -75,7 +78,7 @@ def _lines(matrix: CompatMatrix, *, wide: bool) -> list[Line]:
 def _tables(
     lines: Sequence[Line], matrix: CompatMatrix, columns: Sequence[Column], legend: Legend, width: int, *, wide: bool
 ) -> Iterable[RenderableType]:
-    """Squares with their cause where that fits into one table, else with the letter of the finding."""
+    """Squares with their cause where that fits into one table, else with the letter of the finding and narrow heads."""
     label_width = max([len(_HEAD), *(len(_label(line)) for line in lines)])
 
     def full(square: Square) -> Text:
@@ -88,19 +91,20 @@ def _tables(
         said = " ".join(filter(None, [square.share, mark_of(square), letter, time_of(square) if wide else ""]))
         return styled(word_of(square), said)
 
-    shown, widths = _printed(lines, matrix, columns, full)
-    if label_width + sum(widths) + _GAP * len(widths) > width:
-        shown, widths = _printed(lines, matrix, columns, short)
-        label_width = min(label_width, max(_LEAST_LABEL, width - max(widths, default=0) - _GAP))
+    for say, longest in ((full, _LONG_HEAD), (short, _LONG_HEAD), (short, _SHORT_HEAD)):
+        shown, widths = _printed(lines, matrix, columns, say, longest)
+        if label_width + sum(widths) + _GAP * len(widths) <= width:
+            break
+    label_width = min(label_width, max(_LEAST_LABEL, width - max(widths, default=0) - _GAP))
     by_place = dict(zip((column.place for column in columns), widths, strict=True))
     for place, part in enumerate(_fitting(columns, widths, width - label_width)):
         if place:
             yield Text()
-        yield _table(shown, part, by_place, label_width)
+        yield _table(shown, {column: by_place[column.place] for column in part}, label_width, longest)
 
 
 def _printed(
-    lines: Sequence[Line], matrix: CompatMatrix, columns: Sequence[Column], say: _Say
+    lines: Sequence[Line], matrix: CompatMatrix, columns: Sequence[Column], say: _Say, longest: int
 ) -> tuple[list[_Shown], list[int]]:
     """The lines as printed, and the width that each column needs."""
     shown: list[_Shown] = []
@@ -116,7 +120,7 @@ def _printed(
     widths = [
         max(
             [
-                *map(len, _heads(column)),
+                *map(len, _heads(column, longest)),
                 *(len(entry.squares[column.place]) for entry in shown if entry.squares is not None),
             ]
         )
@@ -132,10 +136,18 @@ def _label(line: Line) -> str:
     return f"  {ready}  {opsets_text(line.opsets)}"
 
 
-def _heads(column: Column) -> list[str]:
-    """The head of a column; a part that is too long is told in the list of the columns only."""
-    parts = [column.place.device, column.place.runtime, column.place.chain]
-    return [f"[{column.number}]", *(part if len(part) <= _LONGEST_HEAD else "…" for part in parts)]
+def _heads(column: Column, longest: int) -> list[str]:
+    """The lines of a column's head: its number, device, runtime and providers, broken after `-`, `+` or `.` where long."""
+    lines = [f"[{column.number}]"]
+    for part in (column.place.device, column.place.runtime, column.place.chain):
+        line = ""
+        for piece in re.split(r"(?<=[-+.])", part):
+            if line and len(line) + len(piece) > longest:
+                lines.append(line)
+                line = ""
+            line += piece
+        lines.append(line)
+    return lines
 
 
 def _fitting(columns: Sequence[Column], widths: Sequence[int], width: int) -> Iterable[list[Column]]:
@@ -152,11 +164,11 @@ def _fitting(columns: Sequence[Column], widths: Sequence[int], width: int) -> It
         yield part
 
 
-def _table(shown: Sequence[_Shown], columns: Sequence[Column], widths: dict[Place, int], label_width: int) -> Table:
+def _table(shown: Sequence[_Shown], columns: dict[Column, int], label_width: int, longest: int) -> Table:
     table = plain_table()
     table.add_column(f"{_HEAD}\n  and opset", width=label_width, overflow="fold")
-    for column in columns:
-        table.add_column(Text("\n".join(_heads(column))), width=widths[column.place], overflow="fold")
+    for column, width in columns.items():
+        table.add_column(Text("\n".join(_heads(column, longest))), width=width, overflow="fold")
     for entry in shown:
         if entry.squares is None:
             table.add_row(Text(entry.label, style="bold"))
