@@ -209,7 +209,7 @@ def test_a_model_that_is_not_right(read: Read, models: str, message: str) -> Non
             "zzz: 1",
             (
                 "plan.yaml:3:1: unknown key 'zzz'; offered: version, name, models, export, devices, runtimes, providers, "
-                "shapes, session, measure, verify, fallback, skip, exclude, known_failures, fail_on"
+                "shapes, session, measure, verify, fallback, placement, skip, exclude, known_failures, fail_on"
             ),
         ),
         ("export: [1]", "plan.yaml:3:9: export: expected a mapping, found a list"),
@@ -425,6 +425,35 @@ def test_a_model_that_is_not_right(read: Read, models: str, message: str) -> Non
         ),
         ("fallback: on", "plan.yaml:3:11: fallback: unknown word 'on'; offered: allow, warn, fail"),
         ("fallback: 3", "plan.yaml:3:11: fallback: expected one of allow, warn, fail, found the number 3"),
+        (
+            "placement: {min_nodes: 90}",
+            (
+                "plan.yaml:3:24: placement.min_nodes: a share lies above 0 and is at most 1, such as 0.9 for 90 %, and is not "
+                "the number 90"
+            ),
+        ),
+        (
+            "placement: {min_times: 0.9}",
+            "plan.yaml:3:13: unknown key 'min_times' in placement, did you mean 'min_time'?",
+        ),
+        (
+            "placement: {}",
+            (
+                "plan.yaml:3:12: placement: placement sets no limit; give min_nodes or min_time, such as min_time: 0.9, or leave it "
+                "out"
+            ),
+        ),
+        (
+            "fallback: fail\nplacement: {min_time: 0.9}",
+            (
+                "plan.yaml:4:12: placement: fallback: fail refuses any node elsewhere, so placement has no say; take one of the two "
+                "out"
+            ),
+        ),
+        (
+            "measure: {node_profile: 5}",
+            "plan.yaml:3:25: measure.node_profile: expected true or false, found the number 5",
+        ),
         (
             "fail_on: [new-failures]",
             "plan.yaml:3:11: fail_on[0]: unknown word 'new-failures', did you mean 'new-failure'?",

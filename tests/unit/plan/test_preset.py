@@ -62,11 +62,17 @@ def test_the_plan_can_override_every_figure_of_the_protocol() -> None:
         "idle_wait_s": 1.0,
         "thermal_wait_s": 2.0,
         "fix_clocks": True,
+        "node_profile": True,
     }
     assert set(given) == set(PROTOCOL_FIELDS)
     preset = preset_of(MeasureSection.model_validate({"preset": "nightly", "trials": 2, **given}))
     assert preset.protocol == Protocol(**given)
     assert (preset.name, preset.trials) == ("nightly", 2)
+
+
+def test_what_times_nothing_may_still_tell_its_nodes() -> None:
+    protocol = preset_of(MeasureSection(preset="compat", node_profile=True)).protocol
+    assert protocol == Protocol(untimed=True, node_profile=True)
 
 
 def test_a_longer_measurement_gets_a_longer_deadline_unless_the_plan_names_one() -> None:

@@ -13,6 +13,7 @@ from edgesweep.fleet.description import Description
 from edgesweep.fleet.inventory import entry_of
 from edgesweep.fleet.results import Fetched
 from edgesweep.plan.preset import PRESETS
+from edgesweep.stats.placement import FallbackPolicy
 from edgesweep.store.records import Outcome, RunRecord
 from edgesweep.store.store import Store
 from edgesweep.store.writer import StoreWriter
@@ -146,7 +147,7 @@ def sweep(tmp_path, make_cell, make_export):
                 open_client=lambda _entry, board=board: ScriptedClient(board),
                 path_of=Path,
                 preset=PRESETS["smoke"],
-                fallback="warn",
+                fallback=FallbackPolicy(),
                 seed=1,
                 settings=LoopSettings("me", budget_s=budget_s, retry_pause_s=0.001, goodbye_s=0.1),
                 turn=turn,

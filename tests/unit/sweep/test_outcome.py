@@ -6,6 +6,7 @@ import pytest
 from edgesweep.errors import CATALOGUE
 from edgesweep.plan.cell import Skip
 from edgesweep.plan.preset import PRESETS
+from edgesweep.stats.placement import FallbackPolicy
 from edgesweep.store.records import Outcome, Verdict
 from edgesweep.sweep.outcome import end_of_failed_export, end_of_skip, end_of_trials, follow
 from edgesweep.sweep.work import group_cells, variant_key
@@ -22,7 +23,14 @@ def group(make_cell, make_export):
 
 def end(group, trials, *, planned=1, needed=100, fallback="warn", tags=()):
     protocol = Protocol(min_inferences=needed)
-    return end_of_trials(group, trials, planned=planned, protocol=protocol, fallback=fallback, host_tags=tags)
+    return end_of_trials(
+        group,
+        trials,
+        planned=planned,
+        protocol=protocol,
+        fallback=FallbackPolicy(fallback) if isinstance(fallback, str) else fallback,
+        host_tags=tags,
+    )
 
 
 def test_fewer_inferences_than_the_protocol_asks_for_are_a_reason(group, make_trial) -> None:
@@ -67,7 +75,9 @@ def test_where_nothing_is_timed_there_is_no_verdict_and_the_fallback_policy_hold
     )
     protocol = PRESETS["compat"].protocol
     for policy, outcome in (("warn", Outcome.PASS), ("fail", Outcome.FALLBACK)):
-        ended = end_of_trials(group, [untimed], planned=1, protocol=protocol, fallback=policy, host_tags=())
+        ended = end_of_trials(
+            group, [untimed], planned=1, protocol=protocol, fallback=FallbackPolicy(policy), host_tags=()
+        )
         assert (ended.outcome, ended.verdict, ended.latency) == (outcome, None, None)
         assert not any("trial" in reason or "sample" in reason for reason in ended.reasons)
 
@@ -113,6 +123,24 @@ def test_nodes_elsewhere_are_a_tag_a_reason_or_an_outcome(group, make_trial, pol
     said = any("1 of 3 nodes ran outside OpenVINOExecutionProvider" in reason for reason in ended.reasons)
     assert said == (policy == "warn")
     assert ("partial" in ended.tags) == (policy != "fail")
+
+
+def test_a_plan_may_say_how_much_must_land_on_the_first_provider(group, make_trial) -> None:
+    nodes = {"OpenVINOExecutionProvider": 2, "CPUExecutionProvider": 1}
+    trials = [make_trial(group.leader, nodes=nodes)]
+    enough = end(group, trials, fallback=FallbackPolicy("warn", min_nodes=0.6))
+    assert (enough.outcome, enough.cause) == (Outcome.PASS, "")
+    assert "partial" in enough.tags
+    assert not any("outside" in reason for reason in enough.reasons)
+    short = end(group, trials, fallback=FallbackPolicy("warn", min_nodes=0.7))
+    assert (short.outcome, short.cause) == (Outcome.FALLBACK, "partial_placement")
+    assert short.message == ("openvino 2 of 3 nodes; cpu 1 node; the plan wants 70 % of the nodes on openvino at least")
+    assert short.remedy
+    unsure = end(group, trials, fallback=FallbackPolicy("allow", min_time=0.9))
+    assert unsure.outcome is Outcome.PASS
+    assert any(reason.startswith("placement unsure:") for reason in unsure.reasons)
+    everything = [make_trial(group.leader, nodes={"OpenVINOExecutionProvider": 2})]
+    assert end(group, everything, fallback=FallbackPolicy("warn", 1.0, 1.0)).tags == ()
 
 
 def test_a_follower_has_the_same_figures_and_says_whose(group, make_trial) -> None:

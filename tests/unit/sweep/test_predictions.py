@@ -15,6 +15,7 @@ from edgesweep.fleet.description import Description
 from edgesweep.fleet.inventory import entry_of
 from edgesweep.fleet.results import Fetched
 from edgesweep.plan.preset import PRESETS
+from edgesweep.stats.placement import FallbackPolicy
 from edgesweep.store.records import CellEnd, Outcome, RunRecord
 from edgesweep.store.store import Store
 from edgesweep.store.writer import StoreWriter
@@ -206,7 +207,7 @@ def run_cells(tmp_path, make_cell, make_export):
             open_client=lambda _: agent.client(),
             path_of=Path,
             preset=PRESETS[preset],
-            fallback="warn",
+            fallback=FallbackPolicy(),
             seed=1,
             settings=LoopSettings("me", budget_s=0.3, retry_pause_s=0.001, goodbye_s=0.1),
             runtimes=(runtime,),

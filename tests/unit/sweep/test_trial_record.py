@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from edgesweep.plan.cell import Session
 from edgesweep.plan.scenario import read_scenario
+from edgesweep.stats.placement import FallbackPolicy
 from edgesweep.stats.series import Course
 from edgesweep.store.records import Verdict
 from edgesweep.sweep.outcome import end_of_trials
@@ -47,7 +48,9 @@ def trial(group, shape, *, round_no=0, peak=10 * MIB):
 
 
 def end(group, trials):
-    return end_of_trials(group, trials, planned=len(trials), protocol=Protocol(), fallback="allow", host_tags=())
+    return end_of_trials(
+        group, trials, planned=len(trials), protocol=Protocol(), fallback=FallbackPolicy("allow"), host_tags=()
+    )
 
 
 def test_a_flat_trial_keeps_all_its_samples_and_is_trusted(make_group) -> None:

@@ -139,7 +139,7 @@ DEVICE_CAUSES = (
     cause(
         "partial_placement",
         "some nodes ran outside the provider asked for",
-        "see `placement` for the nodes, or set `fallback: allow`",
+        "see `placement` for the nodes; allow it by `fallback: allow`, or lower the limits of the plan's `placement`",
         stages="placement",
     ),
     cause(

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from edgesweep.did_you_mean import hint, nearest
 from edgesweep.plan.fields import describe
 from edgesweep.plan.measuring import MeasureSection, SessionSection
+from edgesweep.plan.placement import PlacementSection
 from edgesweep.plan.schema import Chain, ExportOverride, ExportSection, ModelEntry, PlanFile, Trouble
 from edgesweep.plan.verify import Allowance, VerifySection
 from edgesweep.plan.yaml_file import YamlFile
@@ -27,6 +28,7 @@ SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
     ("providers",): Chain,
     ("session",): SessionSection,
     ("measure",): MeasureSection,
+    ("placement",): PlacementSection,
     ("verify",): VerifySection,
     ("verify", "providers"): Allowance,
     ("exclude",): Trouble,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StrictBool, model_validator
 
 from edgesweep.plan.fields import NaturalNumber, OneOrMany, PositiveSeconds, PositiveWhole, Seconds, Section, refusal
-from edgesweep.plan.preset import PRESETS, PROTOCOL_FIELDS
+from edgesweep.plan.preset import BESIDE_FIELDS, PRESETS, PROTOCOL_FIELDS
 from edgesweep.plan.scenario import CLOSED, CLOSED_LOOP, ScenarioEntry
 
 GraphOptimization = Literal["disabled", "basic", "extended", "all"]
@@ -65,6 +65,7 @@ class MeasureSection(Section):
     idle_wait_s: Seconds | None = None
     thermal_wait_s: Seconds | None = None
     fix_clocks: StrictBool | None = None
+    node_profile: StrictBool | None = None
     shape_changes: StrictBool = False
     deadlines_s: dict[
         Literal["load", "compile", "first_run", "verify", "warmup", "measure", "placement"], PositiveSeconds
@@ -74,7 +75,7 @@ class MeasureSection(Section):
     def _what_is_not_timed_has_no_figures(self) -> Self:
         if PRESETS[self.preset].protocol.untimed:
             for name in PROTOCOL_FIELDS:
-                if getattr(self, name) is not None:
+                if name not in BESIDE_FIELDS and getattr(self, name) is not None:
                     raise refusal(
                         f"the preset {self.preset} times nothing, so {name} means nothing there; take it out, or another preset",
                         at=("measure", name),

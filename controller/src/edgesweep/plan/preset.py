@@ -167,7 +167,9 @@ SESSION_FIELDS: tuple[str, ...] = (
     "pin_threads",
 )
 #: Protocol fields that the preset alone decides.
-PRESET_FIELDS: tuple[str, ...] = ("untimed", "node_profile")
+PRESET_FIELDS: tuple[str, ...] = ("untimed",)
+#: Those that say what is told beside the times, and so mean something where nothing is timed.
+BESIDE_FIELDS: tuple[str, ...] = ("node_profile",)
 #: Protocol fields that a plan may override in `measure`.
 PROTOCOL_FIELDS: tuple[str, ...] = tuple(
     f.name for f in dataclasses.fields(Protocol) if f.name not in {*SESSION_FIELDS, *PRESET_FIELDS}

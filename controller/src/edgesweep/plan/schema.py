@@ -47,8 +47,10 @@ from edgesweep.plan.fields import (
     refusal,
 )
 from edgesweep.plan.measuring import MeasureSection, SessionSection
+from edgesweep.plan.placement import PlacementSection
 from edgesweep.plan.providers import parse_chain
 from edgesweep.plan.verify import VerifySection
+from edgesweep.stats.placement import FallbackPolicy
 
 #: The version of the plan format that this Edgesweep reads.
 PLAN_VERSION = 1
@@ -299,6 +301,7 @@ class PlanFile(Section):
     measure: MeasureSection = MeasureSection()
     verify: VerifySection | None = None
     fallback: Literal["allow", "warn", "fail"] = "warn"
+    placement: PlacementSection | None = None
     skip: Literal["predicted", "proven", "nothing"] = "proven"
     exclude: tuple[Trouble, ...] = ()
     known_failures: tuple[Trouble, ...] = ()
@@ -325,6 +328,20 @@ class PlanFile(Section):
                     if word not in names and not set("*?[") & set(word):
                         raise refusal(f"the plan has no model '{word}'{hint(word, names)}", at=(key, index, "model"))
         return self
+
+    @model_validator(mode="after")
+    def _limits_are_not_moot(self) -> Self:
+        if self.placement is not None and self.fallback == "fail":
+            raise refusal(
+                "fallback: fail refuses any node elsewhere, so placement has no say; take one of the two out",
+                at=("placement",),
+            )
+        return self
+
+    @property
+    def fallback_policy(self) -> FallbackPolicy:
+        """What becomes of cells of which some nodes land outside the chain's first provider."""
+        return FallbackPolicy(self.fallback) if self.placement is None else self.placement.policy(self.fallback)
 
     @model_validator(mode="after")
     def _none_stands_alone(self) -> Self:

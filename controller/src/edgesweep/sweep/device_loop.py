@@ -23,6 +23,7 @@ from edgesweep.errors import EdgesweepError, ExitCode
 from edgesweep.fleet.client import DeviceClient
 from edgesweep.fleet.inventory import DeviceEntry
 from edgesweep.plan.preset import Preset
+from edgesweep.stats.placement import FallbackPolicy
 from edgesweep.sweep.events import Notice, Telemetry, TrialProgressed
 from edgesweep.sweep.ledger import Ledger
 from edgesweep.sweep.settling import Settling
@@ -71,7 +72,7 @@ class DeviceLoop:
         open_client: Callable[[DeviceEntry], DeviceClient],
         path_of: Callable[[str], Path],
         preset: Preset,
-        fallback: str,
+        fallback: FallbackPolicy,
         seed: int,
         settings: LoopSettings,
         host_tags: Sequence[str] = (),

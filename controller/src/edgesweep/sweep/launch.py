@@ -314,7 +314,7 @@ async def _execute(
             store=store,
             writer=writer,
             preset=preset_of(prepared.plan.measure),
-            fallback=prepared.plan.fallback,
+            fallback=prepared.plan.fallback_policy,
             open_client=client_opener(home),
             settings=LoopSettings(owner=owner_name(prepared.run.id), budget_s=budget_s),
             emit=emit,

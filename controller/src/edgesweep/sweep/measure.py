@@ -126,7 +126,7 @@ async def measure_file(home: Home, request: Request, progress: Progress) -> RunV
             trials,
             planned=preset.trials,
             protocol=preset.protocol_for(cell.session),
-            fallback=plan.fallback,
+            fallback=plan.fallback_policy,
             host_tags=(),
         )
         return _view(run, cell, end, export, trials, found)

@@ -24,6 +24,7 @@ from edgesweep.plan.cell import Cell, Variant
 from edgesweep.plan.preset import Preset
 from edgesweep.plan.runtimes import UNKNOWN_RUNTIME
 from edgesweep.plan.tolerances import VerifyRules
+from edgesweep.stats.placement import FallbackPolicy
 from edgesweep.store.records import Outcome, RunRecord, RunState
 from edgesweep.store.store import Store
 from edgesweep.store.writer import StoreWriter
@@ -91,7 +92,7 @@ class Sweep:
         store: Store,
         writer: StoreWriter,
         preset: Preset,
-        fallback: str,
+        fallback: FallbackPolicy,
         open_client: Callable[[DeviceEntry], DeviceClient],
         settings: LoopSettings,
         emit: Emit,

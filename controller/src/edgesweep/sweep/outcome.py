@@ -10,9 +10,11 @@ from edgesweep_proto.trial import Protocol, Stage, TrialOutcome
 from edgesweep.errors import CATALOGUE, remedy_for
 from edgesweep.export.result import ExportResult
 from edgesweep.plan.cell import Cell
+from edgesweep.stats import placement
 from edgesweep.stats.agreement import apart_between_trials, between_trials
 from edgesweep.stats.facts import TrialFacts
 from edgesweep.stats.memory import over_trials
+from edgesweep.stats.placement import FallbackPolicy
 from edgesweep.stats.series import Series
 from edgesweep.stats.summary import LatencySummary, combine, half_width
 from edgesweep.stats.verdict import judge
@@ -71,7 +73,7 @@ def end_of_trials(
     *,
     planned: int,
     protocol: Protocol,
-    fallback: str,
+    fallback: FallbackPolicy,
     host_tags: Sequence[str],
 ) -> CellEnd:
     """The leader's end from its trials: first stable failure, else fallback, else pass, else lost.
@@ -81,7 +83,7 @@ def end_of_trials(
         trials: every stored trial of the leader, retries included.
         planned: completed trials that the preset asks for.
         protocol: what was asked of each.
-        fallback: the plan's policy for nodes outside the first provider: allow, warn or fail.
+        fallback: what the plan says of nodes outside the first provider.
         host_tags: what is known about the device as a place to measure, e.g. `shared_host`.
     """
     name = group.leader.name
@@ -131,7 +133,7 @@ def end_of_trials(
         latency=latency,
         items_per_inference=group.payload.items,
     )
-    return _apply_fallback_policy(end, completed[0], fallback)
+    return _apply_fallback_policy(end, completed, fallback)
 
 
 def _end_of_result(name: str, outcome: Outcome, trial: TrialRecord, tags: Sequence[str]) -> CellEnd:
@@ -155,27 +157,33 @@ def _end_of_chance(name: str, output: str, tags: Sequence[str]) -> CellEnd:
     return CellEnd(name, Outcome.FAILED, Stage.VERIFY.value, cause, sentence, remedy_for(cause), tags=tuple(tags))
 
 
-def _apply_fallback_policy(end: CellEnd, trial: TrialRecord, fallback: str) -> CellEnd:
+def _apply_fallback_policy(end: CellEnd, trials: Sequence[TrialRecord], policy: FallbackPolicy) -> CellEnd:
     """Some nodes outside the chain's first provider: a tag, a reason or an outcome, as the plan says."""
-    placement, session = trial.result.placement, trial.result.session
-    if placement is None or session is None or not session.providers:
+    session = trials[0].result.session
+    found = placement.over_trials([trial.result.placement for trial in trials if trial.result.placement is not None])
+    if found is None or session is None or not session.providers:
         return end
     first = session.providers[0]
-    elsewhere = sum(share.nodes for share in placement.shares if share.provider != first)
-    if not elsewhere:
+    outside = placement.elsewhere(found, first)
+    if not outside:
         return end
-    total = sum(share.nodes for share in placement.shares)
-    sentence = f"{elsewhere} of {total} nodes ran outside {first}"
-    if fallback == "fail":
+    total = sum(share.nodes for share in found.shares)
+    sentence = f"{outside} of {total} nodes ran outside {first}"
+    shortfall = placement.against(found, first, policy)
+    if policy.word == "fail" or shortfall.missed:
+        words = "; ".join((placement.in_words(found, first), *shortfall.missed))
         return replace(
             end,
             outcome=Outcome.FALLBACK,
             cause="partial_placement",
-            message=sentence,
+            message=words if shortfall.missed else sentence,
             remedy=remedy_for("partial_placement"),
         )
-    reasons = end.reasons if fallback == "allow" else (*end.reasons, sentence)
-    return replace(end, tags=tuple(dict.fromkeys((*end.tags, "partial"))), reasons=reasons)
+    reasons = [*end.reasons, *shortfall.unknown]
+    if policy.word == "warn" and not policy.limits:
+        # Limits that are met say that the plan knows of it.
+        reasons.append(sentence)
+    return replace(end, tags=tuple(dict.fromkeys((*end.tags, "partial"))), reasons=tuple(reasons))
 
 
 def facts_of(trial: TrialRecord, host_tags: Sequence[str], protocol: Protocol, threads: int) -> TrialFacts:

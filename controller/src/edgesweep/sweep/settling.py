@@ -9,6 +9,7 @@ from edgesweep_proto.trial import Stage
 
 from edgesweep.errors import EdgesweepError
 from edgesweep.plan.preset import Preset
+from edgesweep.stats.placement import FallbackPolicy
 from edgesweep.sweep.events import Notice
 from edgesweep.sweep.ledger import Ledger
 from edgesweep.sweep.outcome import end_of_trials, follow
@@ -25,7 +26,7 @@ class Settling:
         ledger: Ledger,
         *,
         preset: Preset,
-        fallback: str,
+        fallback: FallbackPolicy,
         host_tags: Sequence[str] = (),
         runtimes: Sequence[Runtime] = (),
         skip: str = "proven",
