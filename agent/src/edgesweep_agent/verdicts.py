@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from dataclasses import replace
 
@@ -22,6 +23,11 @@ _TOLD_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 #: What a process is ended with for a fault of its own code.
 _FAULTS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE)
+
+#: The last words of a library whose request for memory was refused: C++ that nobody catches, C, and allocators' own.
+_NO_MEMORY = re.compile(
+    r"std::bad_alloc|out of memory|cannot allocate memory|memory allocation of \d+ bytes failed", re.IGNORECASE
+)
 
 _CPU = "CPUExecutionProvider"
 
@@ -52,7 +58,7 @@ def judge(
         except ValueError as error:
             broken = str(error)
     result = replace(findings.result, stage=findings.stage, exit_code=ending.exit_code, signal=ending.signal)
-    where = f"stage {findings.stage}" + (f", {findings.doing}" if findings.doing else "")
+    where = f"stage {findings.stage}" + (f" while {findings.doing}" if findings.doing else "")
     if ending.signal is not None and ending.end is None:
         if _killed_for_memory(ending.signal, oom_before, oom_after):
             return _by_kernel(result, where, stderr, oom_before, oom_after)
@@ -125,11 +131,17 @@ def _by_signal(result: TrialResult, number: int, where: str, stderr: str, provid
         sentence = f"the worker was told to stop by {name} in {where}"
         return replace(result, outcome=TrialOutcome.INTERRUPTED, cause="interrupted", message=sentence, evidence=stderr)
     foreign = provider != _CPU
-    result = replace(result, diagnosis=Diagnosis("signal", status=name, subject=provider if foreign else ""))
+    told_from = Diagnosis("signal", status=name, subject=provider if foreign else "")
+    result = replace(result, diagnosis=told_from)
     beside = f" with {provider}" if foreign else ""
     if number == signal.SIGILL:
         sentence = f"the worker died of SIGILL in {where}{beside}: the processor lacks an instruction"
         return _failed(result, "illegal_instruction", sentence, stderr)
+    if number in _FAULTS and (words := _NO_MEMORY.search(stderr)):
+        # A limit of ours does not kill, it refuses, and few libraries get over that.
+        told = replace(result, diagnosis=replace(told_from, pattern=words.group(0)))
+        sentence = f"the worker died of {name} in {where}{beside}: it was refused memory"
+        return _failed(told, "oom", sentence, stderr)
     cause = "provider_crash" if foreign and number in _FAULTS else "crash"
     return _failed(result, cause, f"the worker died of {name} in {where}{beside}", stderr)
 

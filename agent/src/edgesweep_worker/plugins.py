@@ -95,7 +95,7 @@ def load(ort: Any, library: PluginLibrary, doing: Callable[[str], None]) -> list
         ort.register_execution_provider_library(library.name, library.path)
         found = [device for device in ort.get_ep_devices() if device.ep_name not in known]
     except Exception as error:
-        text = str(error)
+        text = str(error).replace(library.path, file)
         if failure.is_out_of_memory(error):
             raise TrialFailed("oom", f"{file} could not get the memory it needs to load", text) from error
         raise TrialFailed("provider_unavailable", f"{version} cannot register the library {file}", text) from error
