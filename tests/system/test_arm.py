@@ -113,16 +113,29 @@ def test_both_architectures_stand_in_one_matrix(shared_lab, swept) -> None:
 
 
 def test_the_outputs_agree_across_the_two(shared_lab, swept) -> None:
-    """Their distances from torch's answer add up to no more than the two may lie apart."""
+    """Within design.md's limit across devices, read from the report and, apart from it, from the outputs themselves."""
     arm, x86 = cells_of(swept, "arm"), cells_of(swept, "x86")
+    assert len(swept["agreement"]) == len({cell["produced"]["digest"] for cell in arm.values()})
+    for group in swept["agreement"]:
+        assert (group["cells"], group["agrees"]) == (2, True)
+        assert group["worst"]["relative"] <= group["worst"]["limit"] == ACROSS_DEVICES
+        assert {group["reference"].split("/")[0], group["worst"]["cell"].split("/")[0]} == {"arm", "x86"}
     factories = runpy.run_path(str(shared_lab.root / "arm_models.py"))
     for (model, axes), cell in arm.items():
         net, inputs = factories[model]()
         largest = float(net(*inputs).detach().abs().max())
+        for where in (cell, x86[model, axes]):
+            assert where["numerics"]["where"] == "device"
+            assert where["numerics"]["outputs_compared"] >= 1
+            assert where["outputs"][0]["max_absolute"] == pytest.approx(largest, rel=1e-3)
+            assert where["outputs"][0]["run_difference"] == 0
+        # Neither lies further from torch's answer than the two may lie apart.
         apart = cell["numerics"]["max_absolute_error"] + x86[model, axes]["numerics"]["max_absolute_error"]
-        assert cell["numerics"]["where"] == x86[model, axes]["numerics"]["where"] == "device"
-        assert cell["numerics"]["outputs_compared"] >= 1
         assert apart <= ACROSS_DEVICES * largest, (model, axes)
+    told = shared_lab.cli("report", swept["run"]["id"], "-o", "md").stdout
+    count = len(swept["agreement"])
+    assert "## Agreement across devices" in told
+    assert f"{count} of {count} artifact{'s' * (count > 1)} that ran in several places agree" in told
 
 
 def test_facts_are_read_on_that_side(swept) -> None:
