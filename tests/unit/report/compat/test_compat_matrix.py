@@ -67,6 +67,24 @@ def test_what_the_plan_rules_out_does_not_stop_a_variant_from_running(sample_doc
     assert (square.outcome, square.cause, square.runs) == ("skipped", "opset_unsupported", False)
 
 
+def test_a_pass_that_is_partly_elsewhere_is_told_in_every_form(sample_doc):
+    doc = only(sample_doc, "mobile-cnn and dynamo-opset18-static and pi5")
+    doc["cells"][1]["tags"] = ["partial"]
+    matrix = build_compat(doc)
+    assert [square["partial"] for square in compat_document(matrix, advise(matrix))["squares"]] == [False, True]
+    assert matrix.at(XNNPACK)[0].runs
+    assert "✓ pass, partial" in printed(doc)
+    assert "partial: some nodes ran on another provider" in printed(doc)
+    narrow = printed(
+        only(sample_doc, "pi5") | {"cells": [cell for cell in sample_doc["cells"] if "pi5" in cell["name"]]}, 60
+    )
+    assert "✓ partial" in narrow
+    assert "(partial: cpu 65, xnnpack 12)" in render_markdown(matrix, advise(matrix))
+    page = render_html(matrix, advise(matrix)).replace("<wbr>", "")
+    assert "pass, partial</b>" in page
+    assert "cpu 65, xnnpack 12" in page
+
+
 def test_a_rewritten_variant_is_a_row_of_its_own(sample_doc):
     cell = sample_doc["cells"][0]
     other = cell | {"name": cell["name"].replace("-fp32/", "-fp32+ir8+onnxslim/")}

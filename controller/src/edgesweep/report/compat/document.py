@@ -78,6 +78,7 @@ def _square(square: Square) -> Json:
         "column": square.place.name,
         "outcome": worst.get("outcome"),
         "runs": square.runs,
+        "partial": square.partial is not None,
         "cause": square.cause,
         "stage": worst.get("stage"),
         "message": worst.get("message"),

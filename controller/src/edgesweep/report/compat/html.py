@@ -10,6 +10,7 @@ from typing import Any
 from edgesweep.report.compat.advice import Advice
 from edgesweep.report.compat.advice_text import headline, hole_sentences, rows_of
 from edgesweep.report.compat.legend import (
+    PARTIAL,
     PREDICTED,
     Column,
     Entry,
@@ -26,6 +27,7 @@ from edgesweep.report.compat.legend import (
 )
 from edgesweep.report.compat.matrix import CompatMatrix, Row, Square, case_of
 from edgesweep.report.exports.blocks import opsets_text
+from edgesweep.report.facts import placement_text
 from edgesweep.report.html import template
 from edgesweep.report.outcomes import OUTCOMES, VERDICTS, outcome_of, run_seconds, when
 
@@ -91,12 +93,19 @@ def _square(square: Square | None, legend: Legend) -> dict[str, str] | None:
     return {
         "outcome": square.outcome,
         "mark": mark_of(square),
-        "word": " ".join(filter(None, [square.share, word])),
+        "word": " ".join(filter(None, [square.share, f"{word}, {PARTIAL}" if square.partial else word])),
         "letter": letter,
         "href": f"#f{letter}" if letter else "",
-        "say": time_of(square) if square.outcome == "pass" else square.cause,
+        "say": _say(square),
         "title": _title(square),
     }
+
+
+def _say(square: Square) -> str:
+    """What stands under the outcome: the cause, or the time and, where it is not all on one provider, the nodes by provider."""
+    if square.outcome != "pass":
+        return square.cause
+    return ", ".join(filter(None, [time_of(square), placement_text(square.partial) if square.partial else ""]))
 
 
 def _title(square: Square) -> str:

@@ -13,6 +13,8 @@ from edgesweep.report.predictions import is_skipped_as_predicted
 
 #: Stands for a square whose cells were skipped because they would not load.
 PREDICTED = "predicted"
+#: Stands for a pass of which some nodes ran elsewhere than on the chain's first provider.
+PARTIAL = "partial"
 MARKS = {word: meaning.mark for word, meaning in OUTCOMES.items()}
 
 
@@ -99,8 +101,8 @@ def mark_of(square: Square) -> str:
 
 
 def said_of(square: Square) -> str:
-    """The outcome and its cause in a word or two: `pass`, `opset_unsupported`, `predicted ir_unsupported`, `1/2 oom`."""
-    said = square.cause or square.outcome
+    """The outcome and its cause in a word or two: `pass`, `pass, partial`, `opset_unsupported`, `1/2 oom`."""
+    said = square.cause or (f"{square.outcome}, {PARTIAL}" if square.partial else square.outcome)
     if word_of(square) == PREDICTED:
         said = f"{PREDICTED} {said}"
     elif square.outcome in {"lost", "skipped"} and square.cause:

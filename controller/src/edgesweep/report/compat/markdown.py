@@ -8,6 +8,7 @@ from edgesweep.report import units
 from edgesweep.report.compat.advice import Advice
 from edgesweep.report.compat.advice_text import headline, hole_sentences, rows_of
 from edgesweep.report.compat.legend import (
+    PARTIAL,
     PREDICTED,
     Column,
     Legend,
@@ -19,6 +20,7 @@ from edgesweep.report.compat.legend import (
     word_of,
 )
 from edgesweep.report.compat.matrix import CompatMatrix, Row, Square
+from edgesweep.report.facts import placement_text
 from edgesweep.report.markdown_text import code, table, text
 from edgesweep.report.outcomes import run_seconds, when
 
@@ -108,6 +110,8 @@ def _square(square: Square | None, legend: Legend) -> str:
     said = [square.share, word_of(square), legend.letter(square)]
     if square.cause and word_of(square) in {"failed", "fallback", PREDICTED}:
         said.append(f"({square.cause})")
+    if square.partial:
+        said.append(f"({PARTIAL}: {placement_text(square.partial)})")
     return text(" ".join(filter(None, [*said, time_of(square) if square.outcome == "pass" else ""])))
 
 

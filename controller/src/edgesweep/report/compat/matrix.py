@@ -133,10 +133,24 @@ class Square:
         )
 
     @property
+    def partial(self) -> Cell | None:
+        """A passing cell that ran partly on other providers than the chain's first, where the square passes; else None."""
+        if self.outcome != "pass":
+            return None
+        return next((cell for cell in self.cells if "partial" in (cell.get("tags") or [])), None)
+
+    @property
     def signature(self) -> tuple[Any, ...]:
         """Equal for squares that ended alike."""
         worst = self.worst
-        return self.outcome, worst.get("stage"), self.cause, is_skipped_as_predicted(worst), self.share
+        return (
+            self.outcome,
+            worst.get("stage"),
+            self.cause,
+            is_skipped_as_predicted(worst),
+            self.share,
+            bool(self.partial),
+        )
 
 
 @dataclass(frozen=True, slots=True)

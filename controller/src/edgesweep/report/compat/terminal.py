@@ -16,6 +16,7 @@ from edgesweep.report.compat.advice import Advice
 from edgesweep.report.compat.advice_text import headline, hole_sentences, rows_of
 from edgesweep.report.compat.legend import (
     MARKS,
+    PARTIAL,
     PREDICTED,
     Column,
     Entry,
@@ -88,7 +89,14 @@ def _tables(
 
     def short(square: Square) -> Text:
         letter = legend.letter(square)
-        said = " ".join(filter(None, [square.share, mark_of(square), letter, time_of(square) if wide else ""]))
+        words = [
+            square.share,
+            mark_of(square),
+            letter,
+            PARTIAL if square.partial else "",
+            time_of(square) if wide else "",
+        ]
+        said = " ".join(filter(None, words))
         return styled(word_of(square), said)
 
     for say, longest in ((full, _LONG_HEAD), (short, _LONG_HEAD), (short, _SHORT_HEAD)):
@@ -184,6 +192,7 @@ def _keys(matrix: CompatMatrix, *, wide: bool) -> Iterable[Text]:
     words = [f"{MARKS[word]} {word}" for word in OUTCOMES if word in seen]
     words += ["a, b, …: the finding below"] if seen - {"pass"} else []
     words += ["1/2: of several shapes or sessions"] if any(square.share for square in squares) else []
+    words += [f"{PARTIAL}: some nodes ran on another provider"] if any(square.partial for square in squares) else []
     words += [". not planned"] if len(squares) < len(matrix.rows) * len(matrix.places) else []
     verdicts = {square.measured.get("verdict") for square in squares if square.measured} if wide else set()
     words += [f"{word.mark} {name} number" for name, word in VERDICTS.items() if name in verdicts and name != "trusted"]
