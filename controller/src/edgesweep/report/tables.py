@@ -331,7 +331,10 @@ def summary_line(doc: Doc) -> RenderableType:
     run = doc["run"]["id"]
     unfinished = counts["unfinished"] or counts["lost"]
     command = f"edgesweep run --resume {run}" if unfinished else f"edgesweep report {run} -o html"
-    return Adaptive(lambda _width: Group(line, Text(f"Next: {command}", overflow="fold")))
+    parts = [line, Text(f"Next: {command}", overflow="fold")]
+    if not unfinished and len({variant_text(cell) for cell in doc["cells"]}) > 1:
+        parts.append(Text(f"What runs where, and what to use: edgesweep compat matrix {run}", overflow="fold"))
+    return Adaptive(lambda _width: Group(*parts))
 
 
 # Runs and devices
