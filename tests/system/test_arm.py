@@ -110,6 +110,9 @@ def test_both_architectures_stand_in_one_matrix(shared_lab, swept) -> None:
     assert "### x86 · onnxruntime" in told.stdout
     assert "aarch64, Linux" in told.stdout
     assert "x86_64, Linux" in told.stdout
+    compat = json.loads(shared_lab.cli("compat", "matrix", swept["run"]["id"], "-o", "json").stdout)
+    assert {column["device"] for column in compat["columns"]} == {"arm", "x86"}
+    assert compat["summary"]["running"] == len(compat["squares"]) == len(swept["cells"])
 
 
 def test_the_outputs_agree_across_the_two(shared_lab, swept) -> None:

@@ -82,9 +82,18 @@ PROVIDER_PATTERNS = (
         ("1.23.2", "1.23.2"),
         *LOADING,
     ),
+    # It takes such a node first, and finds out when it reads its part of the model.
+    pattern(
+        "op-provider/1",
+        r"OpenVINO does not support the following ONNX operations: (?:(?P<domain>[\w.]+)\.)?(?P<operator>\w+)",
+        "unsupported_op",
+        "OpenVINO has no kernel for operator {what}",
+        ("1.24.1", "1.24.1"),
+        *LOADING,
+    ),
     pattern(
         "compile-failed/1",
-        r"\[OpenVINO-EP\] +Exception while Loading Network",
+        r"\[OpenVINO-EP\] +Exception while (?:Loading Network|Reading network)",
         "compile_error",
         "OpenVINO could not compile the model",
         ("1.24.1", "1.24.1"),
