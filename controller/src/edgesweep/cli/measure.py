@@ -70,6 +70,7 @@ _LONGEST_S = 3600.0
 @click.option("--runtime", "python", metavar="PYTHON", help="Measure with the onnxruntime of another interpreter.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of inputs made up.")
 @click.option("--fix-clocks", is_flag=True, help="Fix the CPU's clock while it measures, where that is allowed.")
+@click.option("--node-profile", is_flag=True, help="Tell the time of single nodes, from runs that are not timed.")
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Form.")
 @pass_settings
 def measure(
@@ -93,6 +94,7 @@ def measure(
     python: str | None,
     seed: int,
     fix_clocks: bool,
+    node_profile: bool,
     output: str,
 ) -> int:
     """Measure MODEL.onnx on this machine: latency, memory, cold start, placement, and whether the numbers can be trusted.
@@ -116,6 +118,7 @@ def measure(
         "concurrency": concurrency,
         "scenario": "closed" if period is None else f"paced={period:.9f}".rstrip("0").rstrip("."),
     }
+    flags = {"fix_clocks": fix_clocks, "node_profile": node_profile}
     care = {"preset": preset, "trials": trials, "warmup_min_runs": warmup, **_limits(iterations, duration)}
     request = Request(
         model,
@@ -124,7 +127,7 @@ def measure(
         references,
         providers,
         session,
-        care | ({"fix_clocks": True} if fix_clocks else {}),
+        care | {name: True for name, given in flags.items() if given},
         python,
         seed,
     )

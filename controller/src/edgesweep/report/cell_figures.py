@@ -19,6 +19,7 @@ from edgesweep.report import cell_evidence as evidence
 from edgesweep.report.plain_data import Json, plain
 from edgesweep.report.plain_data import median as _median
 from edgesweep.stats.memory import over_trials
+from edgesweep.stats.placement import over_trials as over_placements
 from edgesweep.stats.summary import LatencySummary, half_width
 from edgesweep.store.records import TrialRecord
 
@@ -143,11 +144,14 @@ def _one_word(words: Iterable[str]) -> str:
 
 
 def placement(trials: Sequence[TrialRecord]) -> Json | None:
-    """`placement` of the first trial that knows it; `hashes` lists every different placement seen."""
+    """`placement` of the first trial that knows it, its shares of time over the trials that were placed alike.
+
+    `hashes` lists every different placement seen.
+    """
     seen = _known(trials, _placement)
     if not seen:
         return None
-    return {**plain(seen[0]), "hashes": sorted({item.hash for item in seen})}
+    return {**plain(over_placements(seen)), "hashes": sorted({item.hash for item in seen})}
 
 
 def numerics(export: ExportResult | None, trials: Sequence[TrialRecord], shape: str, agreed: Agreed) -> Json | None:

@@ -121,6 +121,8 @@ def _figures(cell: Cell) -> Iterator[tuple[str, str, str]]:
             yield metric.name, repr(value), metric.unit
     for share in (cell.get("placement") or {}).get("shares") or []:
         yield f"nodes_{share['provider']}", repr(share["nodes"]), ""
+        if share.get("time_share") is not None:
+            yield f"time_share_{share['provider']}", repr(share["time_share"]), ""
 
 
 def _find(cell: Cell, path: tuple[str, ...]) -> float | int | None:

@@ -18,6 +18,7 @@ from edgesweep.report import cell_evidence as evidence
 from edgesweep.report import cell_figures as figures
 from edgesweep.report.agreement import AgreementOfRun, outputs
 from edgesweep.report.cell_compile import compiled
+from edgesweep.report.node_profiles import node_profile
 from edgesweep.report.plain_data import Json, plain
 from edgesweep.store.cell_state import state_of
 from edgesweep.store.records import KNOWN_FAILURE, CellRecord, DeviceRecord, Outcome, RunState, RunView, TrialRecord
@@ -155,6 +156,7 @@ def _cell(
         "compile": compiled(measured, record.cell.shape.slug),
         **_state(record, measured, device),
         "placement": figures.placement(measured),
+        "node_profile": node_profile(measured),
         "numerics": figures.numerics(record.export, measured, record.cell.shape.slug, rules.agreed(record.cell)),
         "outputs": outputs(measured),
         "agreement": agreement.of(record),

@@ -6,6 +6,7 @@ from edgesweep.report import units
 from edgesweep.report.agreement_text import answers_beside
 from edgesweep.report.compile_text import compile_texts
 from edgesweep.report.outcomes import Cell, Doc
+from edgesweep.report.placement_texts import placement_beside
 
 
 def short_provider(name: str) -> str:
@@ -32,7 +33,7 @@ def varying_memory(cell: Cell) -> tuple[float, float] | None:
 
 
 def beside_the_median(cell: Cell) -> list[str]:
-    """What else the measurement of a cell says, as short texts: minutes, energy, memory that varies, caches, outputs."""
+    """What else the measurement of a cell says, as short texts: placement, minutes, energy, memory that varies, caches, outputs."""
     texts = []
     sustained, energy, left_out = (
         cell.get("sustained"),
@@ -57,7 +58,7 @@ def beside_the_median(cell: Cell) -> list[str]:
         texts += compile_texts(compiled, short_provider(compiled["provider"]))
     if left_out:
         texts.append(f"{units.plural(left_out, 'sample')} of a late warm-up left out")
-    return [*texts, *answers_beside(cell)]
+    return [*placement_beside(cell), *texts, *answers_beside(cell)]
 
 
 def placement_text(cell: Cell) -> str:

@@ -27,6 +27,7 @@ from edgesweep.report.facts import (
 )
 from edgesweep.report.known import known_sentences, known_state
 from edgesweep.report.matrix import Block, Column, matrix_blocks
+from edgesweep.report.node_profiles import profile_view
 from edgesweep.report.outcomes import (
     OUTCOMES,
     VERDICTS,
@@ -54,6 +55,9 @@ _MESSAGE_CHARS = 400
 _DETAIL_CHARS = 1_500
 _DETAILS_TOTAL_CHARS = 150_000
 _DETAILS_PER_FINDING = 3
+
+MOST_PROFILES = 20
+"""Cells whose nodes are shown; those of all stand in the document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,8 @@ def render_html(doc: Doc) -> str:
         notes=list({note.place: note for note in notes_of(doc["cells"]).values()}.values()),
         figures=figures,
         rows=rows,
+        profiles=[view for cell in doc["cells"] if not cell.get("same_as") and (view := profile_view(cell))],
+        most_profiles=MOST_PROFILES,
         condition_columns=CONDITIONS,
         most_conditions=MOST_LINES,
         conditions=conditions_of(doc["cells"]),

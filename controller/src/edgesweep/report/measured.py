@@ -13,6 +13,7 @@ from rich.text import Text
 from edgesweep.report import units
 from edgesweep.report.document import build_document
 from edgesweep.report.facts import beside_the_median, placement_text, sensors, short_provider
+from edgesweep.report.node_profiles import profile_view
 from edgesweep.report.outcomes import session_of
 from edgesweep.report.plain_data import Json
 from edgesweep.report.reasons import short_reason
@@ -36,6 +37,7 @@ _PHASES = (
 )
 _GATES = {"idle": "idle", "thermal": "cool"}
 _DIGEST_CHARS = 12
+_NODES = 10
 
 
 def measured_document(view: RunView) -> Json:
@@ -67,6 +69,8 @@ def measured_table(doc: Json) -> RenderableType:
         parts: list[RenderableType] = [Text(f"{doc['model']}  {_model_text(doc)}", style="bold"), Text(), facts]
         if doc["latency_s"] and len(doc["trials"]) > 1:
             parts += [Text(), _trials(doc)]
+        if nodes := profile_view(doc):
+            parts += [Text(), *_nodes_of(nodes)]
         return Group(*parts, Text(), *_ending(doc))
 
     return Adaptive(build)
@@ -251,6 +255,24 @@ def _trials(doc: Json) -> Table:
             ", ".join(tags),
         )
     return table
+
+
+def _nodes_of(view: Json) -> Iterable[RenderableType]:
+    """The slowest nodes, and what they are to all nodes together."""
+    table = plain_table()
+    table.add_column("node", overflow="fold")
+    table.add_column("operator", overflow="fold")
+    table.add_column("provider", no_wrap=True)
+    for head in (f"time {view['unit']}", "share", "calls"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for name, operator, provider, time, share, calls, _ in view["nodes"][:_NODES]:
+        table.add_row(Text(name), Text(operator), provider, time, share, calls)
+    yield table
+    more = view["more_nodes"] + len(view["nodes"]) - min(_NODES, len(view["nodes"]))
+    rest = f"; {units.plural(more, 'node')} more are in -o json" if more else ""
+    yield Text(
+        f"{view['total']} in nodes, with the profiler on, which is slower than the timed session{rest}", style="dim"
+    )
 
 
 def _ending(doc: Json) -> Sequence[RenderableType]:

@@ -27,7 +27,7 @@ from edgesweep.store.records import (
 from edgesweep_proto.blob import Blob, Manifest, Tensor
 from edgesweep_proto.device import CpuCluster, Device, ProviderProbe, Reading, Runtime
 from edgesweep_proto.evidence import ArenaMemory, DeviceTrace, Energy, Gate, ThreadFacts
-from edgesweep_proto.execution import Compile, OutputSummary, ShapeChange
+from edgesweep_proto.execution import Compile, NodeProfile, NodeTime, OutputSummary, ShapeChange
 from edgesweep_proto.trial import (
     Accounting,
     ColdStart,
@@ -99,6 +99,7 @@ def trial(of: Cell, round_no: int, *, median_ns: int = 1_000_000, peak: int = 20
             MemoryPhase("session_peak", 1000, "VmHWM"), MemoryPhase("first_run_peak", 1500, "VmHWM"),
             MemoryPhase("steady_peak", peak, "VmHWM", 2000, 1900), MemoryPhase("retained", 900, "VmRSS"),
         ),
+        node_profile=NodeProfile(5, (NodeTime("conv", "Conv", "XnnpackExecutionProvider", 6e-4 + 1e-4 * round_no, 1, 400, 1200, 800), NodeTime("soft", "Softmax", "CPUExecutionProvider", 2e-4, 2, 40, 0, 40)), 3, 1e-5),
         outputs=(OutputSummary("y", "float32", (4,), "77" * 32, (1.0, 2.0, 3.0, 4.0), 4.0, 0, 0.0),),
         placement=Placement("assignment", "aa", (ProviderShare("XnnpackExecutionProvider", 60, 0.9), ProviderShare("CPUExecutionProvider", 5, 0.1))),
         numerics=Numerics(1e-6 * (round_no + 1), 1e-5, 1),
