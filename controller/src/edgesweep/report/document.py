@@ -156,7 +156,9 @@ def _cell(
         "compile": compiled(measured, record.cell.shape.slug),
         **_state(record, measured, device),
         "placement": figures.placement(measured),
-        "node_profile": node_profile(measured),
+        "node_profile": node_profile(
+            [trial.result.node_profile for trial in measured if trial.result.node_profile is not None]
+        ),
         "numerics": figures.numerics(record.export, measured, record.cell.shape.slug, rules.agreed(record.cell)),
         "outputs": outputs(measured),
         "agreement": agreement.of(record),

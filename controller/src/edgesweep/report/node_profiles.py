@@ -12,7 +12,6 @@ from edgesweep_proto.execution import NodeTime
 from edgesweep.report import units
 from edgesweep.report.plain_data import Json, plain
 from edgesweep.stats.placement import percent, short
-from edgesweep.store.records import TrialRecord
 
 #: So many nodes and operators are shown to people; the document has more.
 SHOWN = 15
@@ -31,12 +30,11 @@ class OperatorTime:
     share: float
 
 
-def node_profile(trials: Sequence[TrialRecord]) -> Json | None:
-    """`node_profile`: the nodes of the first trial that has them, with the median of each over the trials.
+def node_profile(profiles: Sequence[NodeProfile]) -> Json | None:
+    """`node_profile`: the nodes of the first trial's profile, with the median of each over those of all trials.
 
     `total_s` is the time of all nodes together, those that are not told one by one included.
     """
-    profiles = [trial.result.node_profile for trial in trials if trial.result.node_profile is not None]
     if not profiles:
         return None
     first = profiles[0]

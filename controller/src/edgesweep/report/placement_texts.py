@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from edgesweep_proto.codec import from_json
 from edgesweep_proto.trial import Placement
 
 from edgesweep.report.node_profiles import node_line
 from edgesweep.report.outcomes import Cell
 from edgesweep.stats.placement import in_words
-from edgesweep.store.serialise import from_data
 
 
 def placement_beside(cell: Cell) -> list[str]:
@@ -20,6 +20,6 @@ def partial_text(cell: Cell) -> str:
     found = cell.get("placement") or {}
     if "partial" not in (cell.get("tags") or []) or not found.get("shares"):
         return ""
-    placement = from_data(Placement, found)
+    placement = from_json(Placement, {key: value for key, value in found.items() if key != "hashes"})
     # Providers stand in the order of the session, which is that of the chain.
     return in_words(placement, placement.shares[0].provider)
