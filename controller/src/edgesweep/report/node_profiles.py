@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgesweep_proto.execution import NodeTime
+from edgesweep_proto.execution import NodeProfile, NodeTime
 
 from edgesweep.report import units
 from edgesweep.report.plain_data import Json, plain
