@@ -19,6 +19,7 @@ PASS = "quickstart/mobile-cnn/dynamo-opset18-static-fp32/1.23.2/cpu/example/t1"
 OTHER = "quickstart/mobile-cnn/dynamo-opset18-batch-fp32/1.23.2/cpu/example/t1"
 FAILED = "quickstart/segmenter/torchscript-opset18-batch-fp32/1.23.2/cpu/example/t1"
 FALLEN = "pi5-kitchen/tiny-transformer/dynamo-opset18-static-fp32/1.23.2/xnnpack+cpu/example/t1"
+ON_TWO = "pi5-kitchen/mobile-cnn/dynamo-opset18-static-fp32/1.23.2/xnnpack+cpu/example/t1"
 LOST = "pi5-kitchen/segmenter/dynamo-opset23-static-fp32/1.23.2/cpu/example/t1"
 SKIPPED = "quickstart/segmenter/dynamo-opset13-static-fp32/1.23.2/cpu/example/t1"
 
@@ -77,7 +78,13 @@ PREDICTED = {"cause": "oom", "message": "", "state": "proven", "by": "", "limit"
         (FAILED, failing("dynamic_dim_static", "first_run"), Kind.CHANGED_CAUSE),
         (FAILED, {"outcome": "fallback", "stage": "placement", "cause": "no_nodes"}, Kind.CHANGED_CAUSE),
         (FAILED, {"message": "said in other words"}, None),
-        (PASS, {"placement": placed(65, 0, "cd34")}, Kind.MOVED_PROVIDER),
+        (PASS, {"placement": placed(65, 0, "cd34")}, None),
+        (PASS, {"placement": placed(60, 5, "cd34")}, Kind.MOVED_PROVIDER),
+        (ON_TWO, {"placement": placed(65, 12, "cd34")}, Kind.MOVED_PROVIDER),
+        (ON_TWO, {"placement": placed(64, 13, "ab12")}, Kind.MOVED_PROVIDER),
+        (ON_TWO, {"placement": placed(130, 24, "cd34"), "produced": {"digest": "99" * 32}}, None),
+        (ON_TWO, {"placement": placed(130, 2, "cd34"), "produced": {"digest": "99" * 32}}, Kind.MOVED_PROVIDER),
+        (ON_TWO, {"placement": placed(77, 0, "cd34"), "produced": {"digest": "99" * 32}}, Kind.MOVED_PROVIDER),
         (PASS, {"placement": placed(65, 0, "cd34", "profile")}, None),
         (PASS, {"placement": None}, None),
         (PASS, {"latency_s": None}, None),
@@ -172,6 +179,13 @@ def test_every_kind_is_told_with_its_remedy_in_every_form(changed, width):
 def test_moved_nodes_are_told_by_provider(changed):
     (group,) = groups_of(changed, Kind.MOVED_PROVIDER)
     assert (group.was, group.became) == ("cpu 65", "cpu 5, xnnpack 60")
+
+
+def test_another_artifact_is_told_and_no_change_by_itself(runs):
+    change(runs[1], PASS, produced={"digest": "99" * 32, "opset": 18})
+    diff = compare_runs(*runs)
+    assert (diff.changes, diff.other_artifacts) == ((), 1)
+    assert "1 cell of both with another artifact than before" in printed(diff)
 
 
 def test_cells_can_be_chosen(runs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 
 import pytest
 from edgesweep.report.compat.cover import SAME_COST, Option, smallest_cover
@@ -108,12 +109,23 @@ def test_nothing_covers_nothing():
     assert (chosen.options, chosen.uncovered, chosen.cost, chosen.worst) == ((), tuple(TARGETS[:2]), None, None)
 
 
-def test_sixty_options_over_forty_targets_end():
-    targets = [("m", str(place)) for place in range(40)]
+@pytest.mark.parametrize(
+    ("options", "targets", "share", "exact"), [(60, 40, 0.8, True), (200, 1200, 0.97, True), (200, 300, 0.5, False)]
+)
+def test_a_large_lab_gets_an_answer_that_covers_it(options, targets, share, exact):
+    dice = random.Random(7)
+    places = [("m", str(place)) for place in range(targets)]
     many = [
-        Option(
-            str(key), frozenset(target for place, target in enumerate(targets) if (place * 7 + key) % 5), order=(key,)
-        )
-        for key in range(60)
+        Option(str(key), frozenset(place for place in places if dice.random() < share), order=(key,))
+        for key in range(options)
     ]
-    assert len(smallest_cover(many, targets).options) == 2
+    chosen = smallest_cover(many, places)
+    assert frozenset().union(*(one.covers for one in chosen.options)) == set(places) - set(chosen.uncovered)
+    assert chosen.uncovered == ()
+    assert chosen.exact is exact
+
+
+def test_where_widest_first_goes_wrong_the_fewest_are_found():
+    many = [option("wide", "abcd"), option("left", "abe"), option("right", "cdf")]
+    chosen = smallest_cover(many, TARGETS)
+    assert ([one.key for one in chosen.options], chosen.exact) == (["left", "right"], True)

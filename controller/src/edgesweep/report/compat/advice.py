@@ -70,7 +70,8 @@ class Choice:
     """The fewest variants for some models, none where nothing runs.
 
     `ratio` is the latency over that of the fastest variant on the target, as the geometric mean over the `known` ones of
-    the `covered` pairs of model and target: those with numbers that are trusted or doubtful. None without any.
+    the `covered` pairs of model and target: those with numbers that are trusted or doubtful. None without any. Where it is not `exact`, fewer might do: the search
+    was given up.
     """
 
     models: tuple[str, ...]
@@ -79,6 +80,7 @@ class Choice:
     known: int
     ratio: float | None
     worst: Worst | None
+    exact: bool
     holes: tuple[Hole, ...]
 
 
@@ -149,6 +151,7 @@ def _choice(
         known=chosen.known,
         ratio=chosen.cost,
         worst=Worst(*chosen.worst[0], chosen.worst[1]) if chosen.worst else None,
+        exact=chosen.exact,
         holes=tuple(_hole(matrix, model, target, targets[target]) for model, target in chosen.uncovered),
     )
 

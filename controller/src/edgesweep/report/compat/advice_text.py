@@ -50,7 +50,8 @@ def _choice_sentence(advice: Advice, choice: Choice, names: Names) -> str:
         runs = "It runs" if len(choice.models) == 1 else "They run"
         return f"Use {choice.uses[0].recipe.text} for {subject}. {runs} {where}. {cost_sentence(choice, names)}"
     recipes = _joined([use.recipe.text for use in choice.uses])
-    head = f"No single way of exporting {subject} runs {where}; it takes {len(choice.uses)}: {recipes}."
+    most = "" if choice.exact else " at most"
+    head = f"No single way of exporting {subject} runs {where}; it takes {len(choice.uses)}{most}: {recipes}."
     return f"{head} {cost_sentence(choice, names)}"
 
 

@@ -13,7 +13,9 @@ Target = tuple[str, str]
 #: Sets whose cost lies within this share of the cheapest count as equally fast: below it, a ranking would be noise.
 SAME_COST = 0.02
 #: Sets of equal size that are compared; beyond that number the first ones found are.
-MOST_SETS = 20_000
+MOST_SETS = 3_000
+#: Steps of a search; one that needs more is given up, and a smaller set may exist then.
+MOST_STEPS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Chosen:
     """The set chosen, simplest first, the targets that it covers, and those that no option does.
 
     `cost` is the geometric mean of the smallest ratio that a member has on each of the `known` targets, those where any
-    is known, and `worst` the target with the largest; both are None where none is.
+    is known, and `worst` the target with the largest; both are None where none is. Where it is not `exact`, the search for
+    a smaller set was given up.
     """
 
     options: tuple[Option, ...]
@@ -44,6 +47,7 @@ class Chosen:
     known: int
     cost: float | None
     worst: tuple[Target, float] | None
+    exact: bool = True
 
 
 def smallest_cover(options: Sequence[Option], targets: Sequence[Target]) -> Chosen:
@@ -62,11 +66,12 @@ def smallest_cover(options: Sequence[Option], targets: Sequence[Target]) -> Chos
         wanted |= mask
     covered = tuple(target for target in targets if bits[target] & wanted)
     uncovered = tuple(target for target in targets if not bits[target] & wanted)
-    found = islice(_covers(masks, wanted, _fewest(masks, wanted)), MOST_SETS)
+    size, exact = _fewest(masks, wanted)
+    found = [*islice(_covers(masks, wanted, size, [MOST_STEPS]), MOST_SETS)] or [frozenset(_greedy(masks, wanted))]
     best = _best([tuple(useful[place] for place in sorted(places)) for places in dict.fromkeys(found)], len(covered))
     ratios = _ratios(best)
     worst = max(ratios.items(), key=lambda item: item[1], default=None)
-    return Chosen(best, covered, uncovered, len(ratios), _cost(ratios), worst)
+    return Chosen(best, covered, uncovered, len(ratios), _cost(ratios), worst, exact)
 
 
 def _best(sets: Sequence[tuple[Option, ...]], targets: int) -> tuple[Option, ...]:
@@ -95,20 +100,39 @@ def _cost(ratios: Mapping[Target, float]) -> float | None:
     return geometric_mean(list(ratios.values())) if ratios else None
 
 
-def _fewest(masks: Sequence[int], wanted: int) -> int:
-    """How many masks it takes: sizes are tried from one up, with masks that lie within no other."""
-    distinct = sorted(set(masks), key=lambda mask: -mask.bit_count())
+def _fewest(masks: Sequence[int], wanted: int) -> tuple[int, bool]:
+    """How many masks it takes, and whether that is proven.
+
+    Sizes below that of the set which the widest-first rule finds are tried from the least possible one up, with masks
+    that lie within no other.
+    """
+    distinct = list(dict.fromkeys(masks))
     widest = [mask for mask in distinct if not any(mask != other and mask | other == other for other in distinct)]
-    size = 0
-    while next(_covers(widest, wanted, size), None) is None:
-        size += 1
-    return size
+    most = len(_greedy(widest, wanted))
+    steps = [MOST_STEPS]
+    for size in range(most):
+        if next(_covers(widest, wanted, size, steps), None) is not None:
+            return size, True
+        if steps[0] <= 0:
+            return most, False
+    return most, True
 
 
-def _covers(masks: Sequence[int], wanted: int, size: int) -> Iterator[frozenset[int]]:
+def _greedy(masks: Sequence[int], wanted: int) -> list[int]:
+    """The places of masks that cover `wanted`, the one that covers most of what is left first."""
+    places = []
+    while wanted:
+        left = wanted
+        places.append(max(range(len(masks)), key=lambda place: (masks[place] & left).bit_count()))
+        wanted &= ~masks[places[-1]]
+    return places
+
+
+def _covers(masks: Sequence[int], wanted: int, size: int, steps: list[int]) -> Iterator[frozenset[int]]:
     """The places of every set of at most `size` masks that covers `wanted`; a set may come more than once.
 
-    Branches on the bit that the fewest masks hold, and gives up where even the widest masks would not do.
+    Branches on the bit that the fewest masks hold, and gives up where as many of the widest masks as are left to choose
+    would not do. Ends early when `steps` (its one element is counted down) are used up.
     """
     holders = {
         1 << bit: [place for place, mask in enumerate(masks) if mask >> bit & 1]
@@ -116,16 +140,20 @@ def _covers(masks: Sequence[int], wanted: int, size: int) -> Iterator[frozenset[
         if wanted >> bit & 1
     }
     rarest = sorted(holders, key=lambda bit: len(holders[bit]))
-    width = max((mask.bit_count() for mask in masks), default=0)
 
     def search(left: int, chosen: frozenset[int]) -> Iterator[frozenset[int]]:
+        steps[0] -= 1
         if not left:
             yield chosen
             return
-        if left.bit_count() > width * (size - len(chosen)):
+        room = size - len(chosen)
+        if steps[0] <= 0 or not room:
+            return
+        if left.bit_count() > room * max((mask & left).bit_count() for mask in masks):
             return
         for place in holders[next(bit for bit in rarest if left & bit)]:
-            yield from search(left & ~masks[place], chosen | {place})
+            if steps[0] > 0:
+                yield from search(left & ~masks[place], chosen | {place})
 
     yield from search(wanted, frozenset())
 

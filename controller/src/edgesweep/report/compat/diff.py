@@ -12,6 +12,8 @@ from edgesweep.report.outcomes import UNFINISHED, Cell, Doc, outcome_of
 from edgesweep.report.predictions import is_skipped_as_predicted
 
 _RAN = frozenset({"pass", "fallback"})
+#: A provider whose share of the nodes changed by more has gained or lost some, though the artifact is another.
+_MOVED_SHARE = 0.01
 _SILENT = frozenset({"lost", UNFINISHED})
 
 
@@ -64,12 +66,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class CompatDiff:
-    """Two runs held against each other. `same` is the number of cells that both have and that ended alike."""
+    """Two runs held against each other.
+
+    `same` is the number of cells that both have and that ended alike, `other_artifacts` of those of both that have
+    another artifact than before.
+    """
 
     before: Doc
     after: Doc
     changes: tuple[Change, ...]
     same: int
+    other_artifacts: int
 
     def of(self, kind: Kind) -> list[Change]:
         """The changes of a kind, in planned order."""
@@ -94,7 +101,8 @@ def compare_runs(before: Doc, after: Doc, keep: Callable[[str], bool] = lambda _
     changes.sort(key=lambda change: order.index(change.kind))
     both = len(old.keys() & new.keys())
     alike = both - sum(change.before is not None and change.after is not None for change in changes)
-    return CompatDiff(before, after, tuple(changes), alike)
+    others = sum(other_artifact(old.get(name), cell) for name, cell in new.items())
+    return CompatDiff(before, after, tuple(changes), alike, others)
 
 
 def _kind(before: Cell | None, after: Cell | None) -> Kind | None:  # noqa: PLR0911 - a line per kind
@@ -143,11 +151,32 @@ def end_words(cell: Cell | None) -> str:
 
 
 def placement_moved(before: Cell, after: Cell) -> bool:
-    """Whether nodes run on other providers than before, as far as both runs read that in the same way."""
+    """Whether nodes run on other providers than before, as far as both runs read that in the same way.
+
+    Of one artifact each node counts; of two, which cannot be held against each other node by node, the share of each
+    provider does. Where one provider has every node in both runs, nothing has moved.
+    """
     was, became = before.get("placement"), after.get("placement")
     if not was or not became or was.get("method") != became.get("method"):
         return False
-    return was.get("hash") != became.get("hash") or _nodes(was) != _nodes(became)
+    old, new = _shares(was), _shares(became)
+    if len(old) == len(new) == 1 and old.keys() == new.keys():
+        return False
+    if not other_artifact(before, after):
+        return was.get("hash") != became.get("hash") or _nodes(was) != _nodes(became)
+    return any(abs(old.get(name, 0) - new.get(name, 0)) > _MOVED_SHARE for name in old | new)
+
+
+def other_artifact(before: Cell | None, after: Cell | None) -> bool:
+    """Whether both runs know the cell's artifact, and it is not the same."""
+    digests = [((cell or {}).get("produced") or {}).get("digest") for cell in (before, after)]
+    return None not in digests and digests[0] != digests[1]
+
+
+def _shares(placement: Doc) -> dict[str, float]:
+    """The share of the nodes of each provider that has any."""
+    nodes = {name: amount for name, amount in _nodes(placement).items() if amount}
+    return {name: amount / sum(nodes.values()) for name, amount in nodes.items()}
 
 
 def placement_words(cell: Cell | None) -> str:

@@ -28,7 +28,9 @@ from edgesweep.report.markdown_text import code, text
 from edgesweep.report.outcomes import OUTCOMES
 from edgesweep.report.tables import STYLES, Adaptive, broken_name, heading
 
-_SHOWN = 8
+_SHOWN, _SHOWN_OF_FEW = 8, 3
+#: Kinds of which a few names do: they say more of the plans than of the models.
+_FEW = frozenset({Kind.NOT_RUN, Kind.MISSING, Kind.ADDED})
 
 
 def render_diff(diff: CompatDiff) -> RenderableType:
@@ -71,14 +73,14 @@ def _kind(diff: CompatDiff, kind: Kind, width: int) -> Iterator[RenderableType]:
         yield Padding(
             Text(f"{from_to(group)}  ({units.plural(len(group.changes), 'cell')})", overflow="fold"), (0, 0, 0, 4)
         )
-        yield from _names(group, width)
+        yield from _names(group, width, _SHOWN_OF_FEW if kind in _FEW else _SHOWN)
 
 
-def _names(group: Group, width: int) -> Iterator[RenderableType]:
-    for change in group.changes[:_SHOWN]:
+def _names(group: Group, width: int, shown: int) -> Iterator[RenderableType]:
+    for change in group.changes[:shown]:
         note = f" ({note_of(change)})" if note_of(change) else ""
         yield Text("\n".join(broken_name(change.name + note, width, indent=6)), style="dim", overflow="fold")
-    left = len(group.changes) - _SHOWN
+    left = len(group.changes) - shown
     if left > 0:
         yield Padding(Text(f"and {left} more: -o md lists all", style="dim"), (0, 0, 0, 6))
 

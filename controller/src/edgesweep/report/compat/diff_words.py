@@ -158,6 +158,8 @@ def remarks_of(diff: CompatDiff) -> list[str]:
         remarks.append("both are the same run")
     elif before.get("plan_digest") != after.get("plan_digest"):
         remarks.append("their plans differ")
+    if diff.other_artifacts:
+        remarks.append(f"{units.plural(diff.other_artifacts, 'cell')} of both with another artifact than before")
     if (before.get("started") or 0) > (after.get("started") or 0):
         remarks.append("the first run is the later one")
     return remarks

@@ -107,6 +107,7 @@ def _choice(choice: Choice) -> Json:
     return {
         "models": list(choice.models),
         "variants": [{**_recipe(use.recipe), "targets": list(use.targets)} for use in choice.uses],
+        "exact": choice.exact,
         "latency_ratio": choice.ratio,
         "latency_known": {"targets": choice.known, "of": choice.covered},
         "worst": {"model": worst.model, "target": worst.target, "latency_ratio": worst.ratio} if worst else None,
