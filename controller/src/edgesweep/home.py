@@ -22,6 +22,11 @@ class Home:
         return self.config / "inventory.yaml"
 
     @property
+    def rules(self) -> Path:
+        """The user's rules for failures that the catalogue does not know."""
+        return self.config / "rules.yaml"
+
+    @property
     def pki(self) -> Path:
         """The lab's certificate authority and the certificates it issued."""
         return self.config / "pki"

@@ -237,10 +237,12 @@ def _document(run: str) -> dict[str, Any]:
 
 
 def _load(store: Store, run: str) -> dict[str, Any]:
+    from edgesweep.cli.sweeping import told_run
+    from edgesweep.home import find_home
     from edgesweep.report.document import build_document
     from edgesweep.store.records import RunKind
 
-    view = store.load_run(store.find_run(run))
+    view = told_run(find_home(), store, store.find_run(run))
     if view.run.kind is not RunKind.SWEEP:
         raise EdgesweepError(
             "usage", f"{view.run.id} is an export matrix: it ran on no device", remedy=f"edgesweep report {view.run.id}"

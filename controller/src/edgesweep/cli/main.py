@@ -15,6 +15,7 @@ import edgesweep
 from edgesweep.cli.compat import compat
 from edgesweep.cli.device import device
 from edgesweep.cli.export import export
+from edgesweep.cli.failure import failure
 from edgesweep.cli.interrupt import Stopped
 from edgesweep.cli.measure import measure
 from edgesweep.cli.model import model
@@ -81,7 +82,7 @@ def cli(ctx: click.Context, *, debug: bool, verbose: int, quiet: bool, color: st
     ctx.obj.set_up_logging()
 
 
-for command in (quickstart, run, runs, report, compat, measure, export, device, runtime, model, pki, plan):
+for command in (quickstart, run, runs, report, compat, measure, export, device, runtime, model, pki, plan, failure):
     cli.add_command(command)
 
 

@@ -105,6 +105,8 @@ def measure(
     """
     from edgesweep.cli.interrupt import Stopped, run_until_stopped
     from edgesweep.cli.measuring import shown_steps
+    from edgesweep.failures.retell import retell
+    from edgesweep.failures.rules_file import read_rules
     from edgesweep.home import find_home
     from edgesweep.report.measured import measured_document, measured_table
     from edgesweep.sweep.measure import Request, exit_code_of, measure_file
@@ -131,8 +133,10 @@ def measure(
         python,
         seed,
     )
+    home = find_home()
+    rules = read_rules(home.rules)
     try:
-        view = run_until_stopped(measure_file(find_home(), request, shown_steps(settings)))
+        view = retell(run_until_stopped(measure_file(home, request, shown_steps(settings))), rules)
     except Stopped as stopped:
         click.echo("interrupted; nothing of it is kept", err=True)
         return stopped.exit_code

@@ -36,7 +36,7 @@ def quickstart(
     that names `local` starts it again. A second call finds everything exported.
     """
     from edgesweep.cli.output import check_report_path, html_of, write_report
-    from edgesweep.cli.sweeping import RunRequest, open_store, run_to_end
+    from edgesweep.cli.sweeping import RunRequest, open_store, run_to_end, told_run
     from edgesweep.fleet.loopback import agent_on_this_host
     from edgesweep.home import find_home
     from edgesweep.plan.builtin import builtin_text
@@ -51,7 +51,7 @@ def quickstart(
     if end.exit_code >= 128:  # noqa: PLR2004 - ended by a signal; the resume line is printed
         return end.exit_code
     with contextlib.closing(open_store(home)) as store:
-        page = html_of(store.load_run(end.run_id))
+        page = html_of(told_run(home, store, end.run_id))
     write_report(report_path, page, remedy=f"edgesweep report {end.run_id} -o html --output FILE")
     size, seconds = len(page.encode()) / 1024, time.monotonic() - started
     click.echo(f"report: {report_path.absolute()} ({size:.0f} KiB), after {seconds:.0f} s", err=True)

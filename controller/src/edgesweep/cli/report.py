@@ -29,13 +29,14 @@ def report(settings: Settings, *, run: str, output: str, path: Path | None) -> N
     The id of an export matrix shows that matrix.
     """
     from edgesweep.cli.output import render_text, show_run, write_report
-    from edgesweep.cli.sweeping import open_store
+    from edgesweep.cli.sweeping import open_store, told_run
     from edgesweep.home import find_home
     from edgesweep.report.document import build_document
     from edgesweep.store.records import RunKind
 
-    with contextlib.closing(open_store(find_home())) as store:
-        view = store.load_run(store.find_run(run))
+    home = find_home()
+    with contextlib.closing(open_store(home)) as store:
+        view = told_run(home, store, store.find_run(run))
     if view.run.kind is RunKind.MATRIX:
         from edgesweep.cli.exporting import report_matrix
 

@@ -69,6 +69,19 @@ def open_store(home: Home) -> Store:
     return Store.open(home.store_url, home.samples)
 
 
+def told_run(home: Home, store: Store, run_id: str) -> RunView:
+    """A stored run as the user's rules tell it now.
+
+    Raises:
+        EdgesweepError: unknown_run, or config_invalid for a broken rules file.
+    """
+    from edgesweep.failures.retell import retell
+    from edgesweep.failures.rules_file import read_rules
+
+    rules = read_rules(home.rules)
+    return retell(store.load_run(run_id), rules)
+
+
 def run_to_end(
     settings: Settings,
     home: Home,
@@ -102,7 +115,7 @@ def run_to_end(
             if started and error.exit_code is ExitCode.STORE:
                 click.echo(f"once the store works: {request.resume_command} {started[0]}", err=True)
             raise
-        view = store.load_run(run_id)
+        view = told_run(home, store, run_id)
         previous = previous_outcomes(store, view)
         show_run(settings, view, request.output)
         verdict = judge_run(view, fail_on, previous=previous)

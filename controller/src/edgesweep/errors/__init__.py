@@ -11,9 +11,12 @@ from edgesweep.errors.device_causes import DEVICE_CAUSES
 from edgesweep.errors.entry import Entry, ExitCode
 from edgesweep.errors.export_causes import EXPORT_CAUSES
 
-__all__ = ["CATALOGUE", "EdgesweepError", "Entry", "ExitCode", "is_repeatable", "remedy_for"]
+__all__ = ["CATALOGUE", "CAUSES", "EdgesweepError", "Entry", "ExitCode", "is_repeatable", "link_of", "remedy_for"]
 
 CATALOGUE: dict[str, Entry] = {entry.code: entry for entry in (*EXPORT_CAUSES, *DEVICE_CAUSES, *COMMAND_ERRORS)}
+
+#: The codes that a cell can end with, by their own order: of the export, of the device, and the device's disk.
+CAUSES: dict[str, Entry] = {entry.code: entry for entry in (*EXPORT_CAUSES, *DEVICE_CAUSES, CATALOGUE["disk_full"])}
 
 
 class EdgesweepError(Exception):
@@ -36,6 +39,12 @@ def remedy_for(cause: str) -> str:
     """What to try about `cause`; empty for a cause that is not in the catalogue."""
     entry = CATALOGUE.get(cause)
     return entry.remedy if entry else ""
+
+
+def link_of(cause: str) -> str:
+    """A page that tells what is known of `cause`; empty where there is none."""
+    entry = CATALOGUE.get(cause)
+    return entry.link if entry else ""
 
 
 def is_repeatable(cause: str) -> bool:

@@ -11,6 +11,12 @@ COMMAND_ERRORS = (
         "correct the line named above; `edgesweep plan schema` prints every key",
         ExitCode.USAGE,
     ),
+    error(
+        "unknown_failure",
+        "neither a cause nor a stored failure has this name",
+        "see `edgesweep failure list`, and the hashes in `edgesweep report latest`",
+        ExitCode.USAGE,
+    ),
     error("config_invalid", "a configuration file is not valid", "correct the line named above", ExitCode.USAGE),
     error("model_unusable", "a model of the plan cannot be loaded", "correct the model named above", ExitCode.USAGE),
     error(

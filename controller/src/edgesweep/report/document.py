@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from edgesweep.errors import EdgesweepError
+from edgesweep.errors import EdgesweepError, link_of
 from edgesweep.export.result import ExportResult
 from edgesweep.plan.load import plan_from_json
 from edgesweep.plan.tolerances import VerifyRules
@@ -18,6 +18,7 @@ from edgesweep.report import cell_evidence as evidence
 from edgesweep.report import cell_figures as figures
 from edgesweep.report.agreement import AgreementOfRun, outputs
 from edgesweep.report.cell_compile import compiled
+from edgesweep.report.cell_diagnosis import diagnosis
 from edgesweep.report.node_profiles import node_profile
 from edgesweep.report.plain_data import Json, plain
 from edgesweep.store.cell_state import state_of
@@ -138,6 +139,7 @@ def _cell(
         "produced": plain(record.export.produced) if record.export else None,
         "export": _export(record.export),
         **_ending(record),
+        "diagnosis": diagnosis(end, measured),
         "verdict": end.verdict.value if end and end.verdict else None,
         "reasons": [reason for reason in end.reasons if not reason.startswith(KNOWN_FAILURE)] if end else [],
         "known": next((it.removeprefix(KNOWN_FAILURE) for it in end.reasons if it.startswith(KNOWN_FAILURE)), None)
@@ -226,13 +228,14 @@ def _export(export: ExportResult | None) -> Json | None:
 def _ending(record: CellRecord) -> dict[str, Any]:
     end = record.end
     if end is None:
-        return dict.fromkeys(("outcome", "stage", "cause", "message", "remedy", "detail")) | {"also": []}
+        return dict.fromkeys(("outcome", "stage", "cause", "message", "remedy", "link", "detail")) | {"also": []}
     return {
         "outcome": end.outcome.value,
         "stage": str(end.stage),
         "cause": end.cause,
         "message": end.message,
         "remedy": end.remedy,
+        "link": end.link or link_of(end.cause),
         "detail": end.detail,
         "also": figures.also(end.also, end.tags),
     }

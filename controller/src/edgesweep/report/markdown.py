@@ -179,6 +179,10 @@ def _findings(doc: Doc) -> Iterator[str]:
             yield _text(finding.text[0].upper() + finding.text[1:]) + "."
         if finding.remedy:
             yield f"Remedy: {_text(finding.remedy)}."
+        if finding.link:
+            yield f"What is known: <{finding.link}>"
+        if finding.operators:
+            yield "\n".join(f"- {_text(line)}" for line in finding.operators)
         yield "\n".join(_messages(finding))
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from edgesweep.errors import CATALOGUE, remedy_for
+from edgesweep.errors import CATALOGUE, link_of, remedy_for
+from edgesweep.report.diagnosis_words import operator_lines, short_hash
 from edgesweep.report.known import known_counts
 from edgesweep.report.predictions import is_skipped_as_predicted, prediction_words
 from edgesweep.report.units import plural
@@ -46,7 +47,8 @@ VERDICTS: dict[str, Word] = {
 class Finding:
     """All cells that ended alike: same outcome, stage and cause. `by_message` keeps what was said, cell by cell.
 
-    `about` says what skipped cells were predicted to end with, and whether that is proven.
+    `about` says what skipped cells were predicted to end with, and whether that is proven, or which words nobody knows.
+    `link` is a page that tells what is known.
     """
 
     outcome: str
@@ -55,12 +57,18 @@ class Finding:
     text: str
     remedy: str
     about: str = ""
+    link: str = ""
     by_message: dict[str, list[Cell]] = field(default_factory=dict)
 
     @property
     def cells(self) -> list[Cell]:
         """The cells of the finding, in planned order within each message."""
         return [cell for cells in self.by_message.values() for cell in cells]
+
+    @property
+    def operators(self) -> list[str]:
+        """The operators that were refused, each with its number of cells; empty where the cause is about none."""
+        return operator_lines(self.cells) if self.cause == "unsupported_op" else []
 
     @property
     def title(self) -> str:
@@ -96,7 +104,8 @@ def verdict_counts(doc: Doc) -> dict[str, int]:
 def group_findings(doc: Doc) -> list[Finding]:
     """Every cell that is not a pass, grouped by outcome, stage and cause; most serious outcome and largest group first.
 
-    Cells that were skipped as predicted are grouped by what was predicted and by the cell that proved it.
+    Cells that were skipped as predicted are grouped by what was predicted and by the cell that proved it, those that failed
+    with words that nobody knows by these words.
     """
     order = ["failed", "fallback", "lost", "skipped", UNFINISHED]
     groups: dict[tuple[str, ...], Finding] = {}
@@ -110,9 +119,12 @@ def group_findings(doc: Doc) -> list[Finding]:
         if is_skipped_as_predicted(cell):
             about, by, message = prediction_words(cell), cell["prediction"]["by"], cell["prediction"]["message"]
             text += f"; {by} was tried and proved it" if by else ""
+        elif cause == "unknown" and short_hash(cell):
+            about = f"unknown {short_hash(cell)}"
         key = (outcome, stage, cause, about, by)
         if key not in groups:
-            groups[key] = Finding(outcome, stage, cause, text, _remedy(doc, cell, outcome, cause), about)
+            link = str(cell.get("link") or link_of(cause))
+            groups[key] = Finding(outcome, stage, cause, text, _remedy(doc, cell, outcome, cause), about, link)
         groups[key].by_message.setdefault(message, []).append(cell)
     ranked = {word: place for place, word in enumerate(order)}
     return sorted(groups.values(), key=lambda group: (ranked.get(group.outcome, len(order)), -len(group.cells)))
@@ -127,6 +139,8 @@ def _text(outcome: str, cause: str) -> str:
 def _remedy(doc: Doc, cell: Cell, outcome: str, cause: str) -> str:
     if outcome == UNFINISHED:
         return f"go on with `edgesweep run --resume {doc['run']['id']}`"
+    if cause == "unknown" and short_hash(cell):
+        return f"see the detail, then `edgesweep failure learn {short_hash(cell)} --cause CODE`"
     remedy = cell.get("remedy") or remedy_for(cause)
     return with_run(str(remedy), doc["run"]["id"])
 

@@ -290,6 +290,10 @@ def _finding(group: Finding, doc: Doc, width: int) -> Iterable[RenderableType]:
         yield Padding(Text(group.text), (0, 0, 0, 2))
     if group.remedy:
         yield Padding(Text(f"-> {group.remedy}", style="bold"), (0, 0, 0, 2))
+    if group.link:
+        yield Padding(Text(f"see {group.link}", style="dim", overflow="fold"), (0, 0, 0, 2))
+    for line in group.operators:
+        yield Padding(Text(line, overflow="fold"), (0, 0, 0, 4))
     left = CELLS_PER_FINDING
     for message, cells in group.by_message.items():
         if left <= 0:

@@ -125,7 +125,8 @@ class CellEnd:
     """The one outcome of a cell and, for a measured one, its figures and verdict.
 
     `same_as` names the cell whose measurement this one shares, since both have the same artifact; `see` the cell
-    that honestly asks for what was produced here. `also` holds further causes beside `cause`.
+    that honestly asks for what was produced here. `also` holds further causes beside `cause`. `rule` names the user's
+    rule that gave the cause, and `link` is that rule's page.
     """
 
     cell_name: str
@@ -144,6 +145,8 @@ class CellEnd:
     items_per_inference: int = 1
     also: tuple[str, ...] = ()
     prediction: Prediction | None = None
+    rule: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)

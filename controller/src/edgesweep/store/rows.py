@@ -43,6 +43,8 @@ _END_FIGURES = {
     "latency": LatencySummary | None,
     "items_per_inference": int,
     "prediction": Prediction | None,
+    "rule": str,
+    "link": str,
 }
 
 

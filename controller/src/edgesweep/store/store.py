@@ -24,6 +24,7 @@ from edgesweep.plan.cell import Cell
 from edgesweep.store import queries
 from edgesweep.store.cells import find_cell
 from edgesweep.store.connection import open_engine, translated, writing
+from edgesweep.store.messages import StoredMessage, find_messages
 from edgesweep.store.records import (
     CellEnd,
     DeviceRecord,
@@ -226,6 +227,11 @@ class Store:
         """
         with self._read() as connection:
             return find_cell(connection, text, run_id)
+
+    def find_messages(self, prefix: str = "") -> tuple[StoredMessage, ...]:
+        """Stored failures whose message hash begins with `prefix`, those of the newest run first."""
+        with self._read() as connection:
+            return find_messages(connection, prefix)
 
     def earlier_outcomes(self, run: RunRecord) -> Mapping[str, Outcome]:
         """How each variant, by name, ended in the last complete matrix before `run` that has the plan's name and says so."""

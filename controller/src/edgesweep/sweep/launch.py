@@ -23,6 +23,7 @@ from edgesweep.errors import EdgesweepError
 from edgesweep.export.contract import Exports
 from edgesweep.export.result import ExportResult
 from edgesweep.export.service import ExportService
+from edgesweep.failures.rules_file import read_rules
 from edgesweep.fleet.client import DeviceClient
 from edgesweep.fleet.description import Description
 from edgesweep.fleet.inventory import DeviceEntry, load_inventory
@@ -287,6 +288,7 @@ async def _execute(
     budget_s: float,
     resume_command: str,
 ) -> SweepSummary:
+    rules = read_rules(home.rules)
     writer = StoreWriter(store)
     try:
         if resumed is None:
@@ -303,6 +305,7 @@ async def _execute(
             writer,
             emit,
             known=known_failures(prepared),
+            rules=rules,
             **_stored_books(resumed),
         )
         sweep = Sweep(

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from edgesweep_proto.trial import Stage, TrialResult
 
+from edgesweep.failures.retell import retell_end
+from edgesweep.failures.rules import NO_RULES, RuleBook
 from edgesweep.plan.cell import Cell
 from edgesweep.store.records import KNOWN_FAILURE, CellEnd, Outcome, TrialRecord
 from edgesweep.store.store import Store
@@ -34,6 +36,7 @@ class Ledger:
         trials: Mapping[str, Sequence[TrialRecord]] | None = None,
         ended: Mapping[str, Outcome] | None = None,
         known: Mapping[str, str] | None = None,
+        rules: RuleBook = NO_RULES,
     ) -> None:
         self.run_id = run_id
         self.cells = tuple(cells)
@@ -44,6 +47,7 @@ class Ledger:
         self._trials: dict[str, list[TrialRecord]] = {name: list(items) for name, items in (trials or {}).items()}
         self._ended: dict[str, Outcome] = dict(ended or {})
         self._known = dict(known or {})
+        self._rules = rules
         self._spent = {name: Counter(trial.round for trial in items) for name, items in self._trials.items()}
 
     def history(self, cell_name: str) -> History:
@@ -88,7 +92,8 @@ class Ledger:
         for given in ends:
             if given.cell_name in self._ended:
                 continue
-            end = self._with_known_trouble(given)
+            measured = self._trials.get(given.same_as or given.cell_name, ())
+            end = self._with_known_trouble(retell_end(given, measured, self._rules))
             await self._writer.call(self._store.end_cell, self.run_id, end)
             self._ended[end.cell_name] = end.outcome
             self.emit(

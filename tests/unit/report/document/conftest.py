@@ -27,7 +27,15 @@ from edgesweep.store.records import (
 from edgesweep_proto.blob import Blob, Manifest, Tensor
 from edgesweep_proto.device import CpuCluster, Device, ProviderProbe, Reading, Runtime
 from edgesweep_proto.evidence import ArenaMemory, DeviceTrace, Energy, Gate, ThreadFacts
-from edgesweep_proto.execution import Compile, NodeProfile, NodeTime, OutputSummary, ShapeChange
+from edgesweep_proto.execution import (
+    Compile,
+    Diagnosis,
+    NodeProfile,
+    NodeTime,
+    OperatorFault,
+    OutputSummary,
+    ShapeChange,
+)
 from edgesweep_proto.trial import (
     Accounting,
     ColdStart,
@@ -143,6 +151,7 @@ def build_view() -> RunView:
     crash = trial(
         crashed, 0, outcome=TrialOutcome.FAILED, stage=Stage.FIRST_RUN, cause="crash", message="killed by signal 11", signal=11,
         evidence="Segmentation fault", samples=None, placement=None, numerics=None, memory=(), cold_start=None, compile=None, tags=("also:oom",),
+        diagnosis=Diagnosis("message", "", "FAIL", "libx.so", OperatorFault("ai.onnx", "Det", 11, ("float16",), "/h/Det"), "it broke", "ab" * 32),
     )  # fmt: skip
     return RunView(
         RUN,

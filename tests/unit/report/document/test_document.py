@@ -198,6 +198,20 @@ def _without_numerics(trial):
     return replace(trial, result=replace(trial.result, numerics=None))
 
 
+def test_a_failure_says_what_it_was_told_from_and_others_say_nothing(doc):
+    (crashed,) = [cell for cell in doc["cells"] if cell["cause"] == "crash"]
+    diagnosis = crashed["diagnosis"]
+    assert diagnosis["operator"] == {
+        "domain": "ai.onnx",
+        "name": "Det",
+        "version": 11,
+        "types": ["float16"],
+        "node": "/h/Det",
+    }
+    assert (diagnosis["cause"], diagnosis["rule"], diagnosis["message_hash"]) == ("crash", "", "ab" * 32)
+    assert all(cell["diagnosis"] is None for cell in doc["cells"] if cell["cause"] != "crash")
+
+
 def test_a_crash_keeps_its_evidence(doc):
     (trial,) = doc["cells"][6]["trials"]
     assert (trial["outcome"], trial["signal"], trial["evidence"]) == ("failed", 11, "Segmentation fault")
