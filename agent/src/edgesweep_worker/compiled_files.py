@@ -25,6 +25,10 @@ class Look:
         """Names of files that came, or were written anew, since `earlier`."""
         return tuple(sorted(name for name, stamp in self.files.items() if earlier.files.get(name) != stamp))
 
+    def keeps_any_of(self, earlier: Look) -> bool:
+        """Whether a file of `earlier` is there as it was."""
+        return any(self.files.get(name) == stamp for name, stamp in earlier.files.items())
+
 
 def look(folder: str) -> Look:
     """Look at every file below `folder`; a folder that is not there holds none."""

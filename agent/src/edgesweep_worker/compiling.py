@@ -36,6 +36,7 @@ class Compiling:
         self._engine_hash = ""
         self._changes: List[Dict[str, Any]] = []
         self._told = told
+        self._primed = job.protocol.provider_cache == "primed"
 
     def enter(self, part: str, otherwise: str = "") -> None:
         """Say that `part` begins: as stage compile when the compilation is part of it, else as stage `otherwise`, if any."""
@@ -52,6 +53,9 @@ class Compiling:
             self._after_first_run = self._after
         if part == self._part_of:
             self._seconds = seconds
+            if self._primed and self._before.files and not self._after.keeps_any_of(self._before):
+                # It found compiled models, took none of them, and wrote all of them anew.
+                self._pipe.tag("provider_cache_not_honoured")
             self._tell()
 
     def settle(self) -> None:

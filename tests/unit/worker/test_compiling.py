@@ -35,7 +35,7 @@ def open_session(ort, job, options, chain):
     if folder:
         os.makedirs(folder, exist_ok=True)
         path = os.path.join(folder, "model.engine")
-        if not os.path.exists(path):
+        if not os.path.exists(path) or {anew}:
             with open(path, "w") as file:
                 file.write("compiled")
         open(path).close()
@@ -64,10 +64,10 @@ PER_SHAPE = """
 """
 
 
-def compiling_workshop(workshop, part="session", more=""):
+def compiling_workshop(workshop, part="session", more="", anew=False):
     for name, text in (
         ("providers/cpu.py", KNOWN.format(part=part)),
-        ("session.py", COMPILES.format(more=more.strip())),
+        ("session.py", COMPILES.format(more=more.strip(), anew=anew)),
     ):
         path = workshop.folder / "edgesweep_worker" / name
         path.write_text(path.read_text() + text)
@@ -165,10 +165,19 @@ def test_a_trial_tells_what_lies_in_its_cache_and_leaves_nothing(own_workshop, b
     told = ended.facts["compile"]
     assert (told["files_before"], told["files_after"], told["bytes_after"]) == (before, 1, len("compiled"))
     assert told["rebuilds"] == 0
+    assert "provider_cache_not_honoured" not in ended.tags
     folder = fill(bench.folder / "like", {"model.engine": "compiled"})
     assert told["engine_hash"] == compiled_files.digest(folder, ["model.engine"])
     assert ended.stages.count("compile") == 1 + before
     assert not list(bench.folder.glob("provider-*"))
+
+
+def test_a_provider_that_compiles_anew_what_it_has_is_told_of(own_workshop, bench):
+    """As OpenVINO does on a processor: a primed cache then says nothing of the start."""
+    ended = compiling_workshop(own_workshop, anew=True).run(bench.good_job(protocol={"provider_cache": "primed"}))
+    assert ended.facts["cold_start"]["provider_cache"] == "primed"
+    assert ended.facts["compile"]["files_before"] == 1
+    assert "provider_cache_not_honoured" in ended.tags
 
 
 def test_a_worker_that_dies_after_compiling_has_told_of_it(own_workshop, bench):

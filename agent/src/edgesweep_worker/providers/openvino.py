@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgesweep_worker.providers.facts import Cache, ProviderFacts
+from edgesweep_worker.providers.facts import Cache, ProviderFacts, Trap
 
 FACTS = ProviderFacts(
     name="OpenVINOExecutionProvider",
@@ -34,4 +34,11 @@ FACTS = ProviderFacts(
         "device_type": {"*gpu*": "fp16", "*npu*": "fp16"},
         "precision": {"fp16": "fp16", "fp32": "", "accuracy": ""},
     },
+    traps=(
+        Trap(
+            "on a processor a compiled blob is read, refused, deleted and written again by every session (seen with 1.23.0 and "
+            "1.24.1), so that a cache makes no start faster",
+            "hold session.provider_cache primed against empty before relying on a cache",
+        ),
+    ),
 )

@@ -55,7 +55,7 @@ def beside_the_median(cell: Cell) -> list[str]:
     if cold.get("provider_cache") in {"empty", "primed"}:
         texts.append(f"started with the provider's cache {cold['provider_cache']}")
     if compiled := cell.get("compile"):
-        texts += compile_texts(compiled, short_provider(compiled["provider"]))
+        texts += compile_texts(compiled, short_provider(compiled["provider"]), cell.get("tags") or ())
     if left_out:
         texts.append(f"{units.plural(left_out, 'sample')} of a late warm-up left out")
     return [*placement_beside(cell), *texts, *answers_beside(cell)]

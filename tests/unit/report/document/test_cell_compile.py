@@ -52,6 +52,13 @@ def test_other_shapes_of_a_provider_that_compiles_nothing_are_told_without_a_com
     ]
 
 
+def test_a_cache_that_was_found_and_not_taken_is_no_warm_start(view):
+    cell = with_compile(view, {"files_before": 1})
+    assert any("1 file of 4.00 KiB found, ab" in text for text in beside_the_median(cell))
+    cell["tags"] = [*cell["tags"], "provider_cache_not_honoured"]
+    assert any("found and written anew" in text for text in beside_the_median(cell))
+
+
 def test_nothing_compiled_is_null_and_says_nothing(view):
     doc = build_document(view)
     assert [cell["compile"] for cell in doc["cells"][2:5]] == [None, None, None]

@@ -39,7 +39,7 @@ _TAGS = {
         "programs from using the runtime's files, and the device from running short of memory"
     ),
     "provider_cache_not_honoured": doubt(
-        "provider cache not primed: the provider kept nothing of its compiled model; ask for "
+        "provider cache not primed: the provider kept nothing of its compiled model, or compiled it anew all the same; ask for "
         "session.provider_cache: empty"
     ),
 }
