@@ -76,17 +76,22 @@ def list_plans(settings: Settings, *, output: str) -> None:
 @plan.command("check")
 @click.argument("path", metavar="PLAN", type=click.Path(path_type=Path))
 def check(*, path: Path) -> None:
-    """Check the plan file, and name entries of exclude and known_failures that do nothing; asks no device."""
+    """Check the plan file, and name what may be a mistake in it; asks no device.
+
+    Named are entries of exclude and known_failures that do nothing, and options that a provider is not known to have.
+    """
     import datetime as dt
 
     from edgesweep.plan.idle import idle_entries
     from edgesweep.plan.load import load_plan
+    from edgesweep.plan.provider_options import unknown_options
     from edgesweep.plan.sources import sources_of
 
     loaded = load_plan(path)
     today = dt.datetime.now(tz=dt.UTC).date()
     sources = sources_of(loaded.plan, loaded.base_dir)
-    for note in idle_entries(loaded.plan, sources, _labels_of(loaded.plan.devices), today=today):
+    idle = idle_entries(loaded.plan, sources, _labels_of(loaded.plan.devices), today=today)
+    for note in (*unknown_options(loaded.plan), *idle):
         click.echo(f"{path}: {note}", err=True)
     click.echo(
         f"{path} is valid: {loaded.plan.name}, {len(loaded.plan.models)} models. Next: edgesweep run {path} -n",

@@ -11,6 +11,7 @@ from itertools import product
 from edgesweep.errors import EdgesweepError
 from edgesweep.models.source import ModelFacts, ModelSource
 from edgesweep.plan.cell import Cell, Session, Skip
+from edgesweep.plan.provider_options import unknown_options
 from edgesweep.plan.runtimes import DeviceChoice, runtimes_of
 from edgesweep.plan.schema import PlanFile
 from edgesweep.plan.trouble import ended_note, idle_note, in_force, means, trouble_of
@@ -124,6 +125,7 @@ def _refuse_equal_names(cells: Sequence[Cell]) -> None:
 
 
 def _notes(cells: Sequence[Cell], plan: PlanFile, devices: Sequence[DeviceChoice], today: date) -> Iterator[str]:
+    yield from unknown_options(plan)
     labels = {device.name: device.labels for device in devices}
     for key in ("exclude", "known_failures"):
         for position, entry in enumerate(getattr(plan, key)):

@@ -6,7 +6,8 @@ from edgesweep_worker.providers import SHORT_NAMES
 
 from edgesweep.did_you_mean import hint
 
-_SUFFIX = "ExecutionProvider"
+#: What onnxruntime's own names of providers end with.
+SUFFIX = "ExecutionProvider"
 
 _FULL_NAMES = {full.lower(): short for short, full in SHORT_NAMES.items()}
 
@@ -22,7 +23,7 @@ def full_name(name: str) -> str:
         return full
     if name.lower() in _FULL_NAMES:
         return SHORT_NAMES[_FULL_NAMES[name.lower()]]
-    if name.endswith(_SUFFIX) and name.isidentifier() and name != _SUFFIX:
+    if name.endswith(SUFFIX) and name.isidentifier() and name != SUFFIX:
         return name
     raise ValueError(f"unknown provider '{name}'{hint(name, SHORT_NAMES)}")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from edgesweep_proto.device import Runtime
 
-from edgesweep.plan.providers import short_name
+from edgesweep.plan.providers import SUFFIX, short_name
 from edgesweep.plan.schema import Chain, PlanFile
 
 #: The runtime of cells on a device whose runtimes are not known, since it was not reached when the run was planned.
@@ -63,7 +63,9 @@ def _chains(plan: PlanFile, runtime: Runtime | None) -> tuple[Chain, ...]:
         return plan.providers
     if runtime is None:
         return _ONLY_CPU
-    return tuple(Chain(chain=(short_name(name),)) for name in runtime.usable_providers) or _ONLY_CPU
+    # A plug-in may call its provider anything; what no plan can name is in no plan.
+    names = [name for name in runtime.usable_providers if name.endswith(SUFFIX)]
+    return tuple(Chain(chain=(short_name(name),)) for name in names) or _ONLY_CPU
 
 
 def _newest_per_flavour(runtimes: list[Runtime]) -> list[Runtime]:

@@ -48,6 +48,7 @@ from edgesweep.plan.fields import (
 )
 from edgesweep.plan.measuring import MeasureSection, SessionSection
 from edgesweep.plan.placement import PlacementSection
+from edgesweep.plan.provider_options import refused_option
 from edgesweep.plan.providers import parse_chain
 from edgesweep.plan.verify import VerifySection
 from edgesweep.stats.placement import FallbackPolicy
@@ -227,6 +228,8 @@ class Chain(Section):
         for name in self.options:
             if name not in self.chain:
                 raise refusal(f"options names '{name}', which is not in the chain{hint(name, self.chain)}")
+        if refused := refused_option(self.options):
+            raise refusal(refused)
         return self
 
 

@@ -56,15 +56,37 @@ def runtimes_table(rows: Sequence[Doc]) -> RenderableType:
 
 
 def probed_table(runtime: Doc) -> RenderableType:
-    """One runtime in full: its line, and for each provider that is compiled in whether it ran, or why not."""
+    """One runtime in full: its line, and for each provider, compiled in or plugged in, whether it ran, or why not."""
     providers = plain_table()
     providers.add_column("provider", no_wrap=True)
     providers.add_column("nodes that ran", justify="right", no_wrap=True)
+    providers.add_column("precisions", no_wrap=True)
     providers.add_column("its words", overflow="fold")
     for probe in runtime.get("providers") or []:
-        providers.add_row(Text(short_provider(probe["name"])), str(probe["nodes"]), Text(probe["message"]))
+        providers.add_row(
+            Text(short_provider(probe["name"])),
+            str(probe["nodes"]),
+            ", ".join(probe.get("precisions") or []),
+            Text(probe["message"]),
+        )
     build = Text(runtime["build_info"], style="dim", overflow="fold")
-    return Group(runtimes_table([runtime]), Text(), providers, Text(), *_takes([runtime]), build)
+    plugged = _plugins(runtime.get("plugins") or [])
+    return Group(runtimes_table([runtime]), Text(), providers, Text(), *plugged, *_takes([runtime]), build)
+
+
+def _plugins(plugins: Sequence[Doc]) -> list[RenderableType]:
+    """The libraries that are registered with a runtime, with what each found to run on or why it cannot be used."""
+    if not plugins:
+        return []
+    table = plain_table()
+    table.add_column("plug-in", no_wrap=True)
+    table.add_column("from", no_wrap=True)
+    table.add_column("devices, or why there are none", overflow="fold")
+    for plugin in plugins:
+        where = f"{plugin['distribution']} {plugin['version']}" if plugin["distribution"] else "the agent's settings"
+        said = Text(plugin["fault"], style="red") if plugin["fault"] else Text(", ".join(plugin["devices"]))
+        table.add_row(Text(short_provider(plugin["name"])), Text(where), said)
+    return [table, Text()]
 
 
 def installed_table(rows: Sequence[Doc]) -> RenderableType:
@@ -96,7 +118,8 @@ def _providers(runtime: Doc) -> Text:
     if runtime.get("fault"):
         return Text(f"cannot be used: {runtime['fault']}", style="red")
     ran = ", ".join(short_provider(probe["name"]) for probe in runtime.get("providers") or [] if probe["nodes"])
-    return Text(ran or "none")
+    dead = ", ".join(short_provider(plugin["name"]) for plugin in runtime.get("plugins") or [] if plugin["fault"])
+    return Text(ran or "none") + (Text(f" (not usable: {dead})", style="dim") if dead else Text())
 
 
 def _takes(rows: Sequence[Doc]) -> Iterable[Text]:
