@@ -42,9 +42,9 @@ def _installed() -> Iterator[PluginLibrary]:
 
 
 def _libraries(distribution: metadata.Distribution) -> Iterator[str]:
-    """Files of the distribution that onnxruntime could register."""
+    """Files of the distribution that onnxruntime could register; those of the runtime's own package it loads itself."""
     for file in distribution.files or ():
-        if _LIBRARY.fullmatch(file.name):
+        if _LIBRARY.fullmatch(file.name) and file.parts[0] != "onnxruntime":
             path = os.path.abspath(str(distribution.locate_file(file)))
             if _exports_entry(path):
                 yield path
