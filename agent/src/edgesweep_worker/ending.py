@@ -21,6 +21,8 @@ def end_with(pipe: EventPipe, stages: Callable[[], tuple[str, str, str]]) -> Non
     except TrialFailed as failed:
         pipe.tag(*failed.tags)
         pipe.facts(diagnosis=failed.diagnosis)
+        if pipe.current_stage == "compile" and failed.before_compiling:
+            pipe.current_stage = "load"
         pipe.end_trial("failed", cause=failed.cause, message=failed.message, evidence=failed.evidence)
     except MemoryError:
         evidence = traceback.format_exc()[-failure.EVIDENCE_LIMIT :]

@@ -32,6 +32,8 @@ class TrialFailed(Exception):  # noqa: N818 - the words of the catalogue: a tria
         evidence: the runtime's own words.
         tags: further causes and facts, e.g. `also:ir_unsupported`.
         diagnosis: a Diagnosis as JSON data; made from cause and evidence where none is given.
+        before_compiling: whether a session was refused before any provider compiled: such a trial ended in stage load,
+            though the making of the session may have been announced as compiling.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class TrialFailed(Exception):  # noqa: N818 - the words of the catalogue: a tria
         self.tags = tags
         told_from = "comparison" if cause in _COMPARED else "message"
         self.diagnosis = read.diagnosis(told_from, evidence) if diagnosis is None else diagnosis
+        self.before_compiling = False
 
 
 def is_out_of_memory(error: BaseException) -> bool:

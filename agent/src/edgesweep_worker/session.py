@@ -18,6 +18,9 @@ CPU = "CPUExecutionProvider"
 #: What a runtime finds out before it looks for external data, so that a missing file is not the reason.
 _BEFORE_THE_FILE = ("oom", "opset_unsupported", "external_data_missing")
 
+#: What may end the making of a session in any of its parts.
+_OF_COMPILING = ("compile_error", "oom", "oom_device", "unknown")
+
 _LEVELS = {
     "disabled": "ORT_DISABLE_ALL",
     "basic": "ORT_ENABLE_BASIC",
@@ -87,11 +90,15 @@ def open_session(ort: Any, job: TrialJob, options: Any, chain: list[tuple[str, d
     except TrialFailed:
         raise
     except Exception as error:
-        raise load_failure(ort, error, job.model_path, first, own_words.told()) from error
+        refused = load_failure(ort, error, job.model_path, first, own_words.told())
+        refused.before_compiling = refused.cause not in _OF_COMPILING
+        raise refused from error
     session.disable_fallback()
     got = session.get_providers()
     if first not in got:
-        raise absent_provider(ort, first, list(got), own_words.told())
+        absent = absent_provider(ort, first, list(got), own_words.told())
+        absent.before_compiling = True
+        raise absent
     return session
 
 

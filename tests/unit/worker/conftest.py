@@ -126,6 +126,25 @@ def own_workshop(tmp_path):
     return Workshop(folder)
 
 
+def _shadow_onnxruntime(workshop, patch):
+    """Put a package before the real one that changes it: how a broken runtime is had without one."""
+    folder = workshop.folder / "onnxruntime"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(
+        "import sys, importlib\n"
+        "own = sys.path.pop(0)\n"
+        "del sys.modules['onnxruntime']\n"
+        "real = importlib.import_module('onnxruntime')\n"
+        "sys.path.insert(0, own)\n" + patch
+    )
+
+
+@pytest.fixture
+def shadow_onnxruntime():
+    """Puts a changed onnxruntime into a workshop of the test's own."""
+    return _shadow_onnxruntime
+
+
 class Bench:
     """Models and jobs in a folder of the test."""
 

@@ -184,9 +184,9 @@ def test_a_wrong_answer_is_never_timed(workshop, bench):
     assert "cold_start" not in ended.facts
 
 
-def test_an_output_that_goes_wrong_later_leaves_no_samples(own_workshop, bench):
+def test_an_output_that_goes_wrong_later_leaves_no_samples(own_workshop, bench, shadow_onnxruntime):
     # A runtime that is right at first and wrong after some runs, as accelerators under heat have been seen to be.
-    _shadow_onnxruntime(
+    shadow_onnxruntime(
         own_workshop,
         "import itertools\n"
         "count = itertools.count(1)\n"
@@ -202,9 +202,11 @@ def test_an_output_that_goes_wrong_later_leaves_no_samples(own_workshop, bench):
 
 @pytest.mark.parametrize("concurrency", [1, 2])
 @pytest.mark.parametrize("wrong", range(1, 5))
-def test_every_caller_has_to_be_right_in_the_timed_runs_and_after_them(own_workshop, bench, concurrency, wrong):
+def test_every_caller_has_to_be_right_in_the_timed_runs_and_after_them(
+    own_workshop, bench, shadow_onnxruntime, concurrency, wrong
+):
     # Outputs are looked at once before the timing, then twice for each thread: as it left them, and of one more run.
-    _shadow_onnxruntime(
+    shadow_onnxruntime(
         own_workshop,
         "import itertools\n"
         "count = itertools.count()\n"
@@ -246,9 +248,9 @@ def test_nan_among_the_numbers_is_told_even_where_it_belongs(workshop, bench, re
     assert ended.tags == ["some_nan:y"]
 
 
-def test_numbers_that_become_nan_while_they_are_timed_leave_no_samples(own_workshop, bench):
+def test_numbers_that_become_nan_while_they_are_timed_leave_no_samples(own_workshop, bench, shadow_onnxruntime):
     # There is no reference to hold the outputs against: the first run is one.
-    _shadow_onnxruntime(
+    shadow_onnxruntime(
         own_workshop,
         "import itertools\n"
         "count = itertools.count(1)\n"
@@ -400,9 +402,9 @@ def test_a_failure_while_running(workshop, bench):
     assert diagnosis["operator"]["name"] == "Gather"
 
 
-def test_a_failure_that_no_pattern_knows_is_unknown_with_its_words_and_a_hash(own_workshop, bench):
+def test_a_failure_that_no_pattern_knows_is_unknown_with_its_words_and_a_hash(own_workshop, bench, shadow_onnxruntime):
     raised = "raise RuntimeError('the frob at 0x7f00 of /dev/frob3 went away while running Mul node. Name:\\'m\\' x')"
-    _shadow_onnxruntime(own_workshop, "def refuse(*_, **__): " + raised + "\nreal.InferenceSession = refuse\n")
+    shadow_onnxruntime(own_workshop, "def refuse(*_, **__): " + raised + "\nreal.InferenceSession = refuse\n")
     ended = own_workshop.run(bench.good_job())
     assert ended.verdict == ("failed", "load", "unknown")
     assert "/dev/frob3" in ended.end["evidence"]
@@ -419,19 +421,6 @@ def test_running_out_of_memory(workshop, bench):
     )
     ended = workshop.run(bench.job(path, {"x": np.ones(1, dtype=np.float32)}))
     assert ended.verdict == ("failed", "first_run", "oom")
-
-
-def _shadow_onnxruntime(workshop, patch):
-    """Put a package before the real one that changes it: how a broken runtime is had without one."""
-    folder = workshop.folder / "onnxruntime"
-    folder.mkdir()
-    (folder / "__init__.py").write_text(
-        "import sys, importlib\n"
-        "own = sys.path.pop(0)\n"
-        "del sys.modules['onnxruntime']\n"
-        "real = importlib.import_module('onnxruntime')\n"
-        "sys.path.insert(0, own)\n" + patch
-    )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
