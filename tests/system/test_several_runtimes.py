@@ -140,6 +140,49 @@ def test_openvino_says_where_the_nodes_really_went(swept) -> None:
         assert (set(nodes) != {OPENVINO}) == ("partial" in cell["tags"])
 
 
+#: Two shapes of one model, each from an empty and from a primed cache.
+COMPILED = f"""
+version: 1
+name: compiled
+models: [{{onnx: rows.onnx}}]
+runtimes: [{FLAVOUR}]
+providers: [openvino]
+shapes: [example, {{rows: 64}}]
+session: {{provider_cache: [empty, primed]}}
+measure: {{preset: smoke, min_duration_s: 0, max_duration_s: 0.1, shape_changes: true}}
+"""
+
+
+def rows_model() -> onnx.ModelProto:
+    """A product over any number of rows."""
+    weights = numpy_helper.from_array(np.eye(64, dtype=np.float32), "w")
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", 64]) for name in "xy")
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["m"]), helper.make_node("Tanh", ["m"], ["y"])]
+    graph = helper.make_graph(nodes, "rows", [x], [y], [weights])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.usefixtures("openvino")
+def test_what_openvino_compiles_stands_apart_and_names_the_state_of_its_numbers(shared_lab) -> None:
+    onnx.save(rows_model(), shared_lab.root / "rows.onnx")
+    shared_lab.write("compiled.yaml", COMPILED)
+    cells = shared_lab.run_json("compiled.yaml")["cells"]
+    assert [cell["outcome"] for cell in cells] == ["pass"] * 4
+    for cell in cells:
+        found, primed = cell["compile"], cell["provider_cache"] == "primed"
+        assert (found["provider"], found["part_of"]) == (OPENVINO, "session")
+        assert found["seconds"] == cell["cold_start_s"]["session"] > 0
+        assert (found["files_before"], found["files_after"]) == (int(primed), 1)
+        assert cell["state"]["engine_hash"] == found["engine_hash"]
+        # It writes the same blob each time; on a processor it does so even where it finds one.
+        assert ("provider_cache_not_honoured" in cell["tags"]) == primed
+        changes = [(change["from"], change["to"]) for change in found["shape_changes"]]
+        assert changes == [("example", "rows64"), ("rows64", "example")][:: 1 if cell["shape"] == "example" else -1]
+    assert len({cell["key"] for cell in cells}) == 4
+    assert len({cell["state_key"] for cell in cells}) == 1
+    assert not list((shared_lab.root / "state-desk").rglob("provider-*"))
+
+
 def half_model() -> onnx.ModelProto:
     """Product, Tanh and two Hardmax, twice: OpenVINO has no Hardmax."""
     operators = ("MatMul", "Tanh", "Hardmax", "Hardmax") * 2
