@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from edgesweep_worker.providers import SHORT_NAMES, all_facts, facts_of
+
+PAGE = Path(__file__).parents[3] / "docs" / "providers.md"
 
 #: Prints what a fresh interpreter has loaded once every provider's facts were read.
 _LOADED = """
@@ -48,7 +51,7 @@ def test_each_provider_is_described_whole(facts) -> None:
     for trap in facts.traps:
         assert trap.sentence
         assert trap.remedy
-        assert trap.source.count("#") == 1, "a trap says where it was reported"
+        assert trap.source.count("#") == 1 or trap.source.startswith("measured with "), "a trap says who met it"
 
 
 def test_a_provider_that_nobody_knows_has_facts_too() -> None:
@@ -57,3 +60,26 @@ def test_a_provider_that_nobody_knows_has_facts_too() -> None:
     assert facts.cache is None
     assert not facts.options
     assert facts.compile_step == ""
+
+
+def test_the_page_tells_what_the_facts_tell() -> None:
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    rows = [tuple(cell.strip(" `") for cell in line.strip("|").split("|")) for line in lines if line.startswith("| `")]
+    described = [row for row in rows if row[1].endswith("ExecutionProvider")]
+    assert described == [
+        (
+            facts.short,
+            facts.name,
+            ", ".join(facts.plugins),
+            facts.compile_step,
+            facts.cache.option if facts.cache is not None else "",
+            facts.computes_in or "fp32",
+        )
+        for facts in all_facts()
+    ]
+    met = [row for row in rows if row[0] in SHORT_NAMES and row not in described]
+    assert met == [
+        (facts.short, trap.sentence, trap.remedy.strip("`"), trap.source)
+        for facts in all_facts()
+        for trap in facts.traps
+    ]

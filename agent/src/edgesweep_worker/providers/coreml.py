@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgesweep_worker.providers.facts import Cache, ProviderFacts
+from edgesweep_worker.providers.facts import Cache, ProviderFacts, Trap
 
 FACTS = ProviderFacts(
     name="CoreMLExecutionProvider",
@@ -22,4 +22,16 @@ FACTS = ProviderFacts(
     cache=Cache("ModelCacheDirectory", files=("*.mlmodelc", "*.mlpackage", "*.mlmodel")),
     computes_in="fp16",
     precision_options={"MLComputeUnits": {"cpuonly": ""}},
+    traps=(
+        Trap(
+            "the model is converted and compiled anew for every session",
+            "onnxruntime 1.21 and newer can keep it: measure with provider_cache: primed",
+            "onnxruntime#21761",
+        ),
+        Trap(
+            "fp16 models are slow as NeuralNetwork, which leaves half precision to the CPU",
+            "set ModelFormat to MLProgram",
+            "onnxruntime#17033",
+        ),
+    ),
 )

@@ -9,10 +9,14 @@ FACTS = ProviderFacts(
     short="cpu",
     traps=(
         Trap(
-            "fp16 models run slower than fp32 ones on most processors: few operators have a kernel of that type, and "
-            "each node is wrapped in casts",
-            "measure the fp32 variant on the CPU",
-            "onnxruntime#23053",
+            "few operators have fp16 kernels: the rest is wrapped in casts to fp32, and the model is slower than its fp32 twin",
+            "measure fp32 or int8 on processors",
+            "onnxruntime#16778",
+        ),
+        Trap(
+            "the same model may put another answer on top on x86-64 than on ARM",
+            "compare outputs across devices by tolerance, as the report does",
+            "onnxruntime#28609",
         ),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgesweep_worker.providers.facts import ProviderFacts
+from edgesweep_worker.providers.facts import ProviderFacts, Trap
 
 FACTS = ProviderFacts(
     name="CUDAExecutionProvider",
@@ -39,4 +39,16 @@ FACTS = ProviderFacts(
     # Products of matrices and convolutions are TF32 unless told otherwise: ten bits of mantissa, as fp16 has.
     computes_in="tf32",
     precision_options={"use_tf32": {"0": "", "false": ""}},
+    traps=(
+        Trap(
+            "a library of CUDA or cuDNN that is missing is only logged, and the session goes on without the provider",
+            "the cell ends as provider_unavailable: see the library named in its detail",
+            "onnxruntime#23372",
+        ),
+        Trap(
+            "the build is for one major version of CUDA and cuDNN, and says so in its warning alone",
+            "install the flavour for the board's CUDA",
+            "onnxruntime#21424",
+        ),
+    ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgesweep_worker.providers.facts import Cache, ProviderFacts
+from edgesweep_worker.providers.facts import Cache, ProviderFacts, Trap
 
 FACTS = ProviderFacts(
     name="MIGraphXExecutionProvider",
@@ -31,7 +31,7 @@ FACTS = ProviderFacts(
             "migraphx_external_empty_cache",
         }
     ),
-    compile_step="first_run",
+    compile_step="session",
     compile_deadline_s=1800.0,
     cache=Cache("migraphx_model_cache_dir", files=("*.mxr",)),
     drivers=("amdgpu",),
@@ -41,4 +41,16 @@ FACTS = ProviderFacts(
         "migraphx_fp8_enable": {"true": "fp8", "1": "fp8"},
         "migraphx_int8_enable": {"true": "int8", "1": "int8"},
     },
+    traps=(
+        Trap(
+            "programs are for one shape: every new shape is compiled inside the inference that brings it",
+            "measure static variants, and each shape as a cell of its own",
+            "KataGo#1235",
+        ),
+        Trap(
+            "compiling may take half an hour for a model that other providers compile in a minute",
+            "give measure.deadlines_s.compile the time that it needs",
+            "AMDMIGraphX#4164",
+        ),
+    ),
 )

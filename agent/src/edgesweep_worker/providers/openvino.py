@@ -17,6 +17,8 @@ FACTS = ProviderFacts(
         "load_config": "file with OpenVINO properties by device",
         "model_priority": "HIGH, MEDIUM, LOW or DEFAULT",
         "disable_dynamic_shapes": "True: compile again for each shape instead of once for all",
+        "device_id": "which of several devices of a kind",
+        "enable_causallm": "True: keep the state of a language model inside",
         "enable_opencl_throttling": "True: less load on the host while the GPU works",
         "enable_qdq_optimizer": "True: keep quantised operators on an NPU",
         "reshape_input": "fixed sizes of inputs",
@@ -36,9 +38,19 @@ FACTS = ProviderFacts(
     },
     traps=(
         Trap(
-            "on a processor a compiled blob is read, refused, deleted and written again by every session (seen with 1.23.0 and "
-            "1.24.1), so that a cache makes no start faster",
-            "hold session.provider_cache primed against empty before relying on a cache",
+            "it tells none of its options, so that nothing shows whether they are in force",
+            "see the tag options_not_reported, and compare two cells",
+            "measured with 1.24.1",
+        ),
+        Trap(
+            "a precision that the device does not take is only logged, and the session goes on without the provider",
+            "the cell ends as provider_unavailable: leave precision out on a CPU",
+            "measured with 1.24.1",
+        ),
+        Trap(
+            "the plug-in takes Intel's hardware alone, the compiled-in flavour any x86-64 processor",
+            "install the flavour: `edgesweep runtime install DEVICE openvino-newest`",
+            "measured with 1.8.1",
         ),
     ),
 )

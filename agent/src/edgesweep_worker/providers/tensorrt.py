@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgesweep_worker.providers.facts import Cache, ProviderFacts
+from edgesweep_worker.providers.facts import Cache, ProviderFacts, Trap
 
 FACTS = ProviderFacts(
     name="TensorrtExecutionProvider",
@@ -59,6 +59,7 @@ FACTS = ProviderFacts(
             "trt_ep_context_file_path",
         }
     ),
+    # Of subgraphs whose shapes are known; those with dynamic ones are built in the first run.
     compile_step="session",
     compile_deadline_s=1800.0,
     cache=Cache("trt_engine_cache_path", {"trt_engine_cache_enable": "True"}, ("*.engine", "*.profile", "*.timing")),
@@ -72,4 +73,21 @@ FACTS = ProviderFacts(
         "trt_fp16_enable": {"true": "fp16", "1": "fp16"},
         "trt_int8_enable": {"true": "int8", "1": "int8"},
     },
+    traps=(
+        Trap(
+            "an engine is built without a sign of life, for minutes on a small board",
+            "give measure.deadlines_s.compile the time that it needs",
+            "onnxruntime#22244",
+        ),
+        Trap(
+            "a shape outside those it was built for builds another engine in the middle of a run",
+            "name the range with trt_profile_min_shapes, trt_profile_opt_shapes and trt_profile_max_shapes",
+            "onnxruntime#12120",
+        ),
+        Trap(
+            "with explicit shape ranges the cached engine may be built anew all the same",
+            "compare files before and after in the cell's `compile`",
+            "onnxruntime#16889",
+        ),
+    ),
 )
