@@ -15,6 +15,7 @@ from edgesweep.export.result import ExportResult
 from edgesweep.export.workers.pipeline import Bench
 from edgesweep.models.source import ModelSource, SourceKind
 from edgesweep.plan.cell import Shape, Variant
+from edgesweep_proto.trial import Tolerance
 from onnx import TensorProto, helper, numpy_helper
 
 BATCH4 = Shape((("batch", 4),))
@@ -119,6 +120,10 @@ def test_the_user_s_references_are_the_judge(host, tmp_path):
     assert result.numerics.max_absolute_error == 0
     np.save(folder / "y.npy", np.zeros((3, 2), np.float32))
     assert host.take(path, references=str(folder)).cause == "wrong_output"
+    # Unless the plan lets them lie that far off.
+    loose = Tolerance(absolute=2.0)
+    result = host.take(path, references=str(folder), tolerances={"fp32": loose})
+    assert (result.passed, result.tolerance) == (True, loose)
 
 
 def test_what_the_checker_refuses_keeps_its_facts(host, tmp_path):

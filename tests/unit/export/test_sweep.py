@@ -11,7 +11,7 @@ import pytest
 from edgesweep.export.result import ExportResult
 from edgesweep.export.service import ExportService
 from edgesweep_proto.codec import from_json, to_json
-from edgesweep_proto.trial import Stage
+from edgesweep_proto.trial import Stage, Tolerance
 
 
 def find(sweep: dict[str, ExportResult], name: str) -> ExportResult:
@@ -96,6 +96,14 @@ def test_messages_name_what_the_user_can_act_on(sweep):
     assert "lab_models.py" in find(sweep, "branch dynamo 18 full").message
     assert "Erf" in find(sweep, "conv torchscript 7 batch").message
     assert "multiples of four" in find(sweep, "refusing torchscript 17 static").message
+
+
+def test_what_the_plan_allows_is_what_the_proof_allows(sweep):
+    assert find(sweep, "branch torchscript 17 static").tolerance == Tolerance()
+    allowed = find(sweep, "branch torchscript 16 static")
+    assert allowed.passed, allowed.message
+    assert allowed.tolerance == Tolerance(10.0, 0.0)
+    assert max(size.max_absolute_error for size in allowed.proof) > 0.1
 
 
 def test_wrong_output_keeps_the_tracer_s_warning_as_evidence(sweep):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from edgesweep.export.registry import PRECISIONS
 from edgesweep.plan.cell import Cell, Variant
 from edgesweep.plan.load import LoadedPlan
+from edgesweep.plan.sources import sources_of
 from edgesweep.plan.tolerances import Agreed, VerifyRules, computed_in, tolerance_for
 from edgesweep.plan.verify import Allowance, VerifySection
 from edgesweep_proto.trial import Tolerance
@@ -120,3 +123,18 @@ verify: {relative: 0.25, providers: {OpenVINOExecutionProvider: {absolute: 0.125
     assert agreed("mobile-cnn", "openvino", "cpu") == Tolerance(0.125, 0.25)
     assert agreed("detector", "openvino") == Tolerance(0.5, 0.25)
     assert VerifyRules().agreed(Cell(Variant("m", "dynamo", 18, "static"), "pi", "1.23.2", ("cpu",))) == Agreed()
+
+
+def test_the_host_proves_by_what_the_plan_says_whatever_the_provider(read: Read, tmp_path: Path) -> None:
+    text = """
+version: 1
+models:
+  - {zoo: detector, verify: {absolute: 0.5, providers: {cpu: {absolute: 9}}}}
+  - {zoo: mobile-cnn}
+  - {zoo: mobile-cnn, name: other, verify: {sqnr_db: 30}}
+verify: {providers: {cpu: {relative: 9}}}
+"""
+    detector, mobile, other = sources_of(read(text).plan, tmp_path)
+    assert detector.tolerances == {"fp32": Tolerance(0.5, 1e-3), "fp16": Tolerance(0.5, 1e-2)}
+    assert mobile.tolerances == {}
+    assert {precision: asked.sqnr_db for precision, asked in other.tolerances.items()} == dict.fromkeys(PRECISIONS, 30)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from edgesweep_proto.trial import Tolerance
+
 
 class SourceKind(StrEnum):
     """The three places a model can come from."""
@@ -22,7 +24,8 @@ class ModelSource:
     `ref` is a zoo name, `file.py:callable` / `package.module:callable`, or the path of an `.onnx` file; file paths are
     absolute. `dynamic` maps an input to its named dynamic dimensions by axis, `ranges` a dimension to the sizes it may take.
     `inputs` is a `.npz` file with the example inputs, `references` a folder or a `.npz` file with an `.onnx` file's outputs for
-    them; `seed` that of the inputs that are made up for an `.onnx` file.
+    them; `seed` that of the inputs that are made up for an `.onnx` file. `tolerances` is what its outputs are held to on this
+    host, by precision, where the plan says so.
     """
 
     kind: SourceKind
@@ -34,6 +37,7 @@ class ModelSource:
     references: str | None = None
     inputs: str | None = None
     seed: int = 0
+    tolerances: dict[str, Tolerance] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

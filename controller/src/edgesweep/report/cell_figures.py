@@ -11,10 +11,11 @@ from typing import TypeVar
 from edgesweep_proto.evidence import ArenaMemory
 from edgesweep_proto.trial import ColdStart, Numerics, Placement, Samples, TrialOutcome
 
+from edgesweep.export.proof.tolerance import tolerance_for
 from edgesweep.export.result import ExportResult
 from edgesweep.plan.cell import Session
 from edgesweep.plan.scenario import PACED
-from edgesweep.plan.tolerances import PRECISION, Agreed
+from edgesweep.plan.tolerances import PLAN, PRECISION, Agreed
 from edgesweep.report import cell_evidence as evidence
 from edgesweep.report.plain_data import Json, plain
 from edgesweep.report.plain_data import median as _median
@@ -174,11 +175,16 @@ def numerics(export: ExportResult | None, trials: Sequence[TrialRecord], shape: 
         "where": where if found else None,
         "reference_note": note,
         "tolerance": plain(agreed.tolerance if on_device or export is None else export.tolerance),
-        "tolerance_from": agreed.origin if on_device else PRECISION,
+        "tolerance_from": agreed.origin if on_device else _origin_at_export(export),
         "tolerance_note": agreed.note if on_device else "",
         "sizes_tried": list(export.sizes_tried) if export else [],
         "at_export": plain(at_export),
     }
+
+
+def _origin_at_export(export: ExportResult | None) -> str:
+    default = export is None or export.tolerance == tolerance_for(export.variant.precision)
+    return PRECISION if default else PLAN
 
 
 def _reference_note(export: ExportResult | None, shape: str) -> str:

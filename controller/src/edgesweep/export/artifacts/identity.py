@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from edgesweep_proto.codec import to_json
+
 from edgesweep.export.artifacts.digest import digest_json
 from edgesweep.models.inputs import example_of, tensors_in
 from edgesweep.models.model import Model
@@ -46,6 +48,8 @@ def identity_of(model: Model, source: ModelSource, before: Iterable[str]) -> str
             "dynamic": {name: sorted(axes.items()) for name, axes in model.dynamic.items()},
             "ranges": {name: list(bounds) for name, bounds in model.ranges.items()},
             "outputs": list(model.output_names),
+            # What was proven under another tolerance may not pass under this one.
+            "tolerances": sorted((precision, to_json(asked)) for precision, asked in source.tolerances.items()),
             "constants": [(path, _constant(leaf)) for path, leaf in leaves_of(example_of(model))],
         }
     )

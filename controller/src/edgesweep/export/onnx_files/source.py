@@ -94,7 +94,7 @@ def _take(
     source: ModelSource, variant: Variant, shapes: Sequence[Shape], file: _File, folder: Path, bench: Bench
 ) -> tuple[ExportResult, str]:
     """The result, and the cause that kept the host from proving it where it passes all the same."""
-    tolerance = tolerance_for(variant.precision)
+    tolerance = tolerance_for(variant.precision, source.tolerances)
     manifest, artifact = _store(file, folder, bench.blobs)
     graph_hash = graph_hash_of(file.model) if file.model is not None else ""
     produced = produced_of(file.facts, manifest, graph_hash, {})

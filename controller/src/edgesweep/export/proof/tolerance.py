@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,9 +34,9 @@ class Comparison:
         return not self.reason
 
 
-def tolerance_for(precision: str) -> Tolerance:
-    """The default tolerance of a precision; an unknown one is held to fp32's."""
-    return _TOLERANCES.get(precision, _TOLERANCES["fp32"])
+def tolerance_for(precision: str, asked: Mapping[str, Tolerance] | None = None) -> Tolerance:
+    """What the plan has `asked` for a precision, else its default; an unknown one is held to fp32's."""
+    return (asked or {}).get(precision) or _TOLERANCES.get(precision, _TOLERANCES["fp32"])
 
 
 def widened(tolerance: Tolerance, factor: float) -> Tolerance:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from edgesweep_proto.codec import from_json, to_json
-from edgesweep_proto.trial import Stage
+from edgesweep_proto.trial import Stage, Tolerance
 
 from edgesweep.errors import EdgesweepError
 from edgesweep.export.artifacts.blobs import Blobs
@@ -58,6 +58,7 @@ def source_from_json(data: dict[str, Any]) -> ModelSource:
         references=data["references"],
         inputs=data["inputs"],
         seed=int(data["seed"]),
+        tolerances={precision: from_json(Tolerance, asked) for precision, asked in data["tolerances"].items()},
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgesweep_proto.blob import Manifest
-from edgesweep_proto.trial import Stage
+from edgesweep_proto.trial import Stage, Tolerance
 
 from edgesweep.errors import CATALOGUE
 from edgesweep.export.artifacts.blobs import Blobs, write_whole
@@ -51,7 +51,7 @@ class Task:
 
     `dynamic` holds the dimension names per input that the profile asks for, `declared` all that the model declares;
     `dimensions` are the former's names in order and `example` the example's sizes. `identity` tells one loaded model from
-    another, `feeds` makes calibration inputs for a precision that wants them.
+    another, `feeds` makes calibration inputs for a precision that wants them. `tolerances` are the plan's, by precision.
     """
 
     variant: Variant
@@ -62,6 +62,7 @@ class Task:
     example: Mapping[str, int]
     identity: str
     feeds: Feeds
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
 
     @property
     def base(self) -> tuple[str, ...]:
@@ -166,12 +167,13 @@ def _examine(task: Task, made: Made, cases: Cases, bench: Bench) -> ExportResult
 def _examine_canonical(task: Task, made: Made, canonical: Canonical, cases: Cases, bench: Bench) -> ExportResult:
     facts = facts_of(canonical.model)
     precision = made.precision
-    result = ExportResult(task.variant, Stage.CHECK, tolerance=tolerance_for(precision))
+    tolerance = tolerance_for(precision, task.tolerances)
+    result = ExportResult(task.variant, Stage.CHECK, tolerance=tolerance)
     bench.announce("check")
     failure = _check(task, canonical, facts, cases) if bench.proven else None
     if failure is None and bench.proven:
         bench.announce("prove")
-        proof = _prove(canonical.path, precision, cases, bench.proof_timeout_s)
+        proof = _prove(canonical.path, precision, tolerance, cases, bench.proof_timeout_s)
         failure = _with_warnings(proof.failure, made.warnings)
         result = replace(result, numerics=proof.numerics, proof=proof.sizes)
     if failure is not None and made.steps:
@@ -230,9 +232,9 @@ def pack(
     return payloads
 
 
-def _prove(path: Path, precision: str, cases: Cases, timeout_s: float) -> Proof:
+def _prove(path: Path, precision: str, tolerance: Tolerance, cases: Cases, timeout_s: float) -> Proof:
     """The proof of an artifact of `precision`; where the host's runtime computes wider than that, of its copy as well."""
-    held, tolerance = _cases_for(precision, cases), tolerance_for(precision)
+    held = _cases_for(precision, cases)
     proof = prove(path, held, tolerance, timeout_s)
     if proof.failure is not None or precision == FP32 or not precision_named(precision).halves:
         return proof

@@ -62,7 +62,7 @@ def failed_job(job: ExportJob, failure: Failure) -> ExportResult:
         failure.cause,
         failure.message,
         failure.detail,
-        tolerance=tolerance_for(job.variant.precision),
+        tolerance=tolerance_for(job.variant.precision, job.source.tolerances),
     )
 
 

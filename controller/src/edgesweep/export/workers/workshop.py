@@ -164,7 +164,17 @@ class Workshop:
             warm.tracings[group] = self._open(warm.model, variant.exporter, dynamic, cases, names)
         feeds = partial(calibration_feeds, warm.model, cases.run_at)
         example = example_sizes(warm.model)
-        task = Task(variant, shapes, dynamic, warm.model.dynamic, dimensions, example, warm.identity, feeds)
+        task = Task(
+            variant,
+            shapes,
+            dynamic,
+            warm.model.dynamic,
+            dimensions,
+            example,
+            warm.identity,
+            feeds,
+            warm.source.tolerances,
+        )
         return export_variant(task, warm.tracings[group], cases, self._bench)
 
     def _cases(self, warm: _Warm, dimensions: tuple[str, ...], shapes: tuple[Shape, ...]) -> Cases:
