@@ -34,6 +34,7 @@ def compat() -> None:
 @compat.command("matrix")
 @click.argument("run", metavar="RUN|latest")
 @click.option("-k", "expression", default="", metavar="EXPR", help="Only cells whose name matches, as in pytest.")
+@click.option("--failing", is_flag=True, help="Show only variants that do not run at every place; counts are of all.")
 @click.option(
     "--per",
     type=click.Choice(["auto", "device", "place"]),
@@ -52,13 +53,16 @@ def compat() -> None:
     help="File to write; - is stdout. Default: compat.html for html, stdout for the rest.",
 )
 @pass_settings
-def matrix(settings: Settings, *, run: str, expression: str, per: str, output: str, path: Path | None) -> None:
+def matrix(
+    settings: Settings, *, run: str, expression: str, failing: bool, per: str, output: str, path: Path | None
+) -> None:
     """Show which variants of RUN's models run at which place, and recommend the fewest that run everywhere.
 
     \b
     Examples:
       edgesweep compat matrix latest
       edgesweep compat matrix nightly -k 'fp32 and not static' --per place
+      edgesweep compat matrix latest --failing
       edgesweep compat matrix latest -o json > compat.json
 
     RUN is the id of a run, the start of it, its plan's name, or `latest`. A place is one runtime of a device with one
@@ -66,7 +70,7 @@ def matrix(settings: Settings, *, run: str, expression: str, per: str, output: s
     """  # noqa: D301 - click wants the character itself
     from edgesweep.plan.selection import matcher
     from edgesweep.report.compat.advice import Per, advise, usual_per
-    from edgesweep.report.compat.matrix import build_compat
+    from edgesweep.report.compat.matrix import build_compat, not_everywhere
 
     if path is not None and output in {"table", "wide"}:
         raise click.UsageError("--output needs -o html, json or md")
@@ -74,6 +78,8 @@ def matrix(settings: Settings, *, run: str, expression: str, per: str, output: s
     if not found.squares:
         raise _nothing(expression)
     advice = advise(found, usual_per(found) if per == "auto" else Per(per))
+    if failing:
+        found = not_everywhere(found)
     if output in {"table", "wide"}:
         from edgesweep.report.compat.terminal import advice_table, compat_findings, compat_summary, compat_table
 

@@ -188,6 +188,15 @@ def test_another_artifact_is_told_and_no_change_by_itself(runs):
     assert "1 cell of both with another artifact than before" in printed(diff)
 
 
+def test_what_the_figures_are_of_is_held_against_before(runs):
+    state = {"digest": "aa", "build": "1.23.2", "driver": "550", "engine_hash": "", "power_mode": "MAXN"}
+    for doc, driver in zip(runs, ("550", "560"), strict=True):
+        change(doc, PASS, state=state | {"driver": driver})
+        change(doc, OTHER, state=state)
+    assert "1 cell of both with another driver than before" in printed(compare_runs(*runs))
+    assert "power mode" not in printed(compare_runs(*runs))
+
+
 def test_cells_can_be_chosen(runs):
     change(runs[1], PASS, **failing("oom"))
     assert compare_runs(*runs, matcher("segmenter")).changes == ()

@@ -14,7 +14,7 @@ from edgesweep.report.compat.document import compat_document
 from edgesweep.report.compat.html import render_html
 from edgesweep.report.compat.legend import columns_of, legend_of, said_of, sentence
 from edgesweep.report.compat.markdown import render_markdown
-from edgesweep.report.compat.matrix import Place, Recipe, Row, build_compat, lines_of
+from edgesweep.report.compat.matrix import Place, Recipe, Row, build_compat, lines_of, not_everywhere
 from edgesweep.report.compat.terminal import advice_table, compat_findings, compat_summary, compat_table
 from rich.console import Console
 
@@ -178,7 +178,7 @@ def test_per_place_what_runs_nowhere_is_told_with_what_came_closest(sample_doc):
 def test_what_was_lost_or_ruled_out_is_not_said_to_fail(sample_doc):
     lost = advise(build_compat(only(sample_doc, "pi5 and segmenter and dynamo-opset23 and static")))
     assert [hole.why for hole in lost.choices[0].holes] == [Why.UNKNOWN]
-    assert headline(lost).startswith("So far: no variant of segmenter is known to run")
+    assert headline(lost).startswith("So far: there is one variant, nothing to choose from: it is not known to run on")
     excluded = advise(build_compat(only(sample_doc, "pi5 and segmenter and dynamo-opset13")))
     assert [hole.why for hole in excluded.choices[0].holes] == [Why.RULED_OUT]
     assert "ruled out" in hole_sentences(excluded)[0]
@@ -285,6 +285,36 @@ def test_the_page_stands_alone_and_every_letter_leads_to_its_finding(sample_doc)
     assert "://" not in page.replace("https://tracker.invalid", "")
     assert sentence(matrix) in page
     assert "What to do: ask for the opset that was produced" in page
+
+
+def ready_files(doc, amount: int):
+    """A run of ready files, one variant each; every fifth fails on the second board."""
+    first, second = [cell for cell in doc["cells"] if "mobile-cnn/dynamo-opset18-static" in cell["name"]][:2]
+    cells = []
+    for number in range(amount):
+        for cell in (first, second):
+            model = f"test_{number}"
+            ending = (
+                {"outcome": "failed", "stage": "load", "cause": "unsupported_op"}
+                if cell is second and number % 5 == 0
+                else {}
+            )
+            name = cell["name"].replace("mobile-cnn/dynamo-opset18-static", f"{model}/none-opset18-asis")
+            cells.append(cell | {"model": model, "exporter": "none", "axes": "asis", "name": name} | ending)
+    return doc | {"cells": cells}
+
+
+def test_of_ready_files_there_is_nothing_to_choose_and_each_takes_a_line(sample_doc):
+    doc = ready_files(sample_doc, 100)
+    text = printed(doc)
+    assert "100 models, 100 variants, 2 places: 180 of 200 pairs run; 80 variants run at every place." in text
+    assert len(re.findall(r"^test_\d+  as it is  18 ", text, flags=re.MULTILINE)) == 100
+    assert "so that there is nothing to choose: 80 of 100 run on both devices." in " ".join(text.split())
+    assert "the fewest variants" not in text
+    assert "and 8 lines more: -o md lists all" in text
+    failing = compat_document(narrow := not_everywhere(build_compat(doc)), advise(build_compat(doc)))
+    assert len(narrow.rows) == len(failing["rows"]) == 20
+    assert (failing["summary"]["rows"], failing["summary"]["running"]) == (100, 180)
 
 
 def test_an_empty_run_is_a_sentence(sample_doc):

@@ -170,6 +170,17 @@ def test_a_diagnosis_is_told_where_there_is_one(sample_doc):
     )
 
 
+def test_agreement_with_another_place_is_told(sample_doc):
+    cell = cell_of(sample_doc, PASSED)
+    cell["agreement"] = {
+        "with": LOST, "output": "y", "max_difference": 0.5, "relative": 0.02, "limit": 1e-4, "agrees": False, "bitwise": False,
+    }  # fmt: skip
+    (part,) = [part for part in build_story(sample_doc, PASSED).parts if part.title == "agreement"]
+    assert part.lines == (f"disagrees with {LOST}: y off by 0.02 of its largest value, 0.0001 allowed",)
+    cell["agreement"] = {"with": None, "agrees": True}
+    assert "agreement" not in {part.title for part in build_story(sample_doc, PASSED).parts}
+
+
 @pytest.mark.parametrize("width", [60, 80, 100])
 @pytest.mark.parametrize("name", [FALLEN, STATIC, PASSED, LOST])
 def test_it_fits_its_width_and_is_data_and_markdown_too(sample_doc, width, name):

@@ -67,7 +67,7 @@ class Worst:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The fewest variants for some models, none where nothing runs.
+    """The fewest of so many `variants` for some models, none where nothing runs.
 
     `ratio` is the latency over that of the fastest variant on the target, as the geometric mean over the `known` ones of
     the `covered` pairs of model and target: those with numbers that are trusted or doubtful. None without any. Where it is not `exact`, fewer might do: the search
@@ -75,6 +75,7 @@ class Choice:
     """
 
     models: tuple[str, ...]
+    variants: int
     uses: tuple[Use, ...]
     covered: int
     known: int
@@ -112,63 +113,67 @@ def advise(matrix: CompatMatrix, per: Per = Per.DEVICE) -> Advice:
     targets: dict[str, list[Place]] = {}
     for place in matrix.places:
         targets.setdefault(place.device if per is Per.DEVICE else place.name, []).append(place)
-    ratios = _ratios(matrix, targets)
-    choices = [_choice(matrix, (model,), targets, ratios) for model in matrix.models]
-    exported = [
-        model for model in matrix.models if any(row.recipe.exporter != _READY for row in _rows(matrix, (model,)))
-    ]
-    together = _choice(matrix, tuple(exported), targets, ratios) if len(exported) > 1 else None
+    rows: dict[str, list[Row]] = {}
+    for row in matrix.rows:
+        rows.setdefault(row.model, []).append(row)
+    lab = _Lab(matrix, targets, rows)
+    ratios = _ratios(lab)
+    choices = [_choice(lab, (model,), ratios) for model in rows]
+    exported = [model for model, own in rows.items() if any(row.recipe.exporter != _READY for row in own)]
+    together = _choice(lab, tuple(exported), ratios) if len(exported) > 1 else None
     still_open = any(square.outcome in _SILENT for square in matrix.squares.values())
     return Advice(per, still_open, tuple(targets), tuple(choices), together)
 
 
-def _rows(matrix: CompatMatrix, models: Sequence[str]) -> list[Row]:
-    return [row for row in matrix.rows if row.model in models]
+@dataclass(frozen=True, slots=True)
+class _Lab:
+    """What advice is drawn from: the matrix, the places of each target, and the rows of each model."""
+
+    matrix: CompatMatrix
+    targets: Mapping[str, Sequence[Place]]
+    rows: Mapping[str, Sequence[Row]]
+
+    def runs(self, row: Row, place: Place) -> bool:
+        square = self.matrix.squares.get((row, place))
+        return square is not None and square.runs
 
 
-def _choice(
-    matrix: CompatMatrix,
-    models: tuple[str, ...],
-    targets: Mapping[str, Sequence[Place]],
-    ratios: Mapping[tuple[Row, str], float],
-) -> Choice:
+def _choice(lab: _Lab, models: tuple[str, ...], ratios: Mapping[tuple[Row, str], float]) -> Choice:
     """The fewest recipes for all `models`: what is to be covered are the pairs of model and target that were planned."""
-    rows = _rows(matrix, models)
+    rows = [row for model in models for row in lab.rows[model]]
     wanted = {
         (row.model, target): None
         for row in rows
-        for target, places in targets.items()
-        if any((row, place) in matrix.squares for place in places)
+        for target, places in lab.targets.items()
+        if any((row, place) in lab.matrix.squares for place in places)
     }
-    recipes = {row.recipe.slug: row.recipe for row in rows}
-    chosen = smallest_cover(
-        [_option(matrix, recipe, rows, targets, ratios) for recipe in recipes.values()], list(wanted)
-    )
+    recipes: dict[str, Recipe] = {}
+    by_recipe: dict[str, list[Row]] = {}
+    for row in rows:
+        recipes[row.recipe.slug] = row.recipe
+        by_recipe.setdefault(row.recipe.slug, []).append(row)
+    options = [_option(lab, recipe, by_recipe[slug], ratios) for slug, recipe in recipes.items()]
+    chosen = smallest_cover(options, list(wanted))
     return Choice(
         models=models,
-        uses=tuple(_use(recipes[option.key], option, targets) for option in chosen.options),
+        variants=len(recipes),
+        uses=tuple(_use(recipes[option.key], option, lab.targets) for option in chosen.options),
         covered=len(chosen.covered),
         known=chosen.known,
         ratio=chosen.cost,
         worst=Worst(*chosen.worst[0], chosen.worst[1]) if chosen.worst else None,
         exact=chosen.exact,
-        holes=tuple(_hole(matrix, model, target, targets[target]) for model, target in chosen.uncovered),
+        holes=tuple(_hole(lab, model, target) for model, target in chosen.uncovered),
     )
 
 
-def _option(
-    matrix: CompatMatrix,
-    recipe: Recipe,
-    rows: Iterable[Row],
-    targets: Mapping[str, Sequence[Place]],
-    ratios: Mapping[tuple[Row, str], float],
-) -> Option:
-    """The recipe for several models: what it covers, and at what cost."""
+def _option(lab: _Lab, recipe: Recipe, rows: Iterable[Row], ratios: Mapping[tuple[Row, str], float]) -> Option:
+    """The recipe, which gave `rows`: what it covers, and at what cost."""
     running = [
         (row, target)
         for row in rows
-        for target, places in targets.items()
-        if row.recipe == recipe and any(_runs(matrix, row, place) for place in places)
+        for target, places in lab.targets.items()
+        if any(lab.runs(row, place) for place in places)
     ]
     return Option(
         recipe.slug,
@@ -177,11 +182,6 @@ def _option(
         reduced=recipe.precision != "fp32",
         order=_simplicity(recipe),
     )
-
-
-def _runs(matrix: CompatMatrix, row: Row, place: Place) -> bool:
-    square = matrix.squares.get((row, place))
-    return square is not None and square.runs
 
 
 def _use(recipe: Recipe, option: Option, targets: Iterable[str]) -> Use:
@@ -198,22 +198,21 @@ def _simplicity(recipe: Recipe) -> tuple[int | str, ...]:
     return bool(recipe.extras), dimensions, recipe.opset, recipe.exporter, recipe.slug
 
 
-def _ratios(matrix: CompatMatrix, targets: Mapping[str, Sequence[Place]]) -> dict[tuple[Row, str], float]:
+def _ratios(lab: _Lab) -> dict[tuple[Row, str], float]:
     """Per variant and target its latency over the fastest variant's, as the geometric mean over shapes and sessions.
 
     On a target with several places the fastest of them counts, for either. Only medians that are trusted or doubtful do:
     where but one of several variants has such a number, there is nothing to hold it against.
     """
     ratios = {}
-    for model in matrix.models:
-        for target, places in targets.items():
-            running = [row for row in _rows(matrix, (model,)) if any(_runs(matrix, row, place) for place in places)]
-            times = {row: _times(matrix, row, places) for row in running}
+    for rows in lab.rows.values():
+        for target, places in lab.targets.items():
+            times = {row: _times(lab, row, places) for row in rows if any(lab.runs(row, place) for place in places)}
             best: _Times = {}
             for own in times.values():
                 for case, seconds in own.items():
                     best[case] = min(seconds, best.get(case, seconds))
-            if len(running) > 1 and sum(map(bool, times.values())) < _TO_COMPARE:
+            if len(times) > 1 and sum(map(bool, times.values())) < _TO_COMPARE:
                 continue
             for row, own in times.items():
                 if own:
@@ -221,25 +220,25 @@ def _ratios(matrix: CompatMatrix, targets: Mapping[str, Sequence[Place]]) -> dic
     return ratios
 
 
-def _times(matrix: CompatMatrix, row: Row, places: Iterable[Place]) -> _Times:
+def _times(lab: _Lab, row: Row, places: Iterable[Place]) -> _Times:
     """The smallest median over the places where the variant runs, by shape and session."""
     times: _Times = {}
     for place in places:
-        if not _runs(matrix, row, place):
+        if not lab.runs(row, place):
             continue
-        for cell in matrix.squares[row, place].cells:
+        for cell in lab.matrix.squares[row, place].cells:
             seconds = (cell.get("latency_s") or {}).get("median")
             if seconds and cell.get("verdict") in _TRUSTED_ENOUGH:
                 times[case_of(cell)] = min(seconds, times.get(case_of(cell), seconds))
     return times
 
 
-def _hole(matrix: CompatMatrix, model: str, target: str, places: Sequence[Place]) -> Hole:
+def _hole(lab: _Lab, model: str, target: str) -> Hole:
     squares = [
-        matrix.squares[row, place]
-        for row in _rows(matrix, (model,))
-        for place in places
-        if (row, place) in matrix.squares
+        square
+        for row in lab.rows[model]
+        for place in lab.targets[target]
+        if (square := lab.matrix.squares.get((row, place))) is not None
     ]
     outcomes = {square.outcome for square in squares}
     ruled_out = all(square.outcome == "skipped" and not square.worst.get("prediction") for square in squares)

@@ -32,10 +32,24 @@ class AdviceRow:
 def headline(advice: Advice, names: Names = NO_NAMES) -> str:
     """The advice in one or two sentences."""
     choice = advice.together or (advice.choices[0] if len(advice.choices) == 1 else None)
-    if choice is None:
+    if all(each.variants == 1 for each in advice.choices):
+        said = _nothing_to_choose(advice, names)
+    elif choice is None:
         return ""
-    said = _choice_sentence(advice, choice, names)
+    else:
+        said = _choice_sentence(advice, choice, names)
     return f"So far: {said[0].lower()}{said[1:]}" if advice.open else said
+
+
+def _nothing_to_choose(advice: Advice, names: Names) -> str:
+    total = len(advice.choices)
+    running = sum(not choice.holes for choice in advice.choices)
+    where = _everywhere(advice, holes=False, names=names)
+    if total == 1:
+        return (
+            f"There is one variant, nothing to choose from: it {'runs' if running else 'is not known to run'} {where}."
+        )
+    return f"Each model comes as one variant, so that there is nothing to choose: {running:,} of {total:,} run {where}."
 
 
 def _choice_sentence(advice: Advice, choice: Choice, names: Names) -> str:
@@ -43,7 +57,7 @@ def _choice_sentence(advice: Advice, choice: Choice, names: Names) -> str:
     if len(choice.models) > 1:
         exported = "" if len(choice.models) == len(advice.choices) else "exported "
         subject = _all(len(choice.models), f"{exported}model")
-    where = _everywhere(advice, choice, names)
+    where = _everywhere(advice, holes=bool(choice.holes), names=names)
     if not choice.uses:
         return f"No variant of {subject} is known to run on any {noun(advice)}."
     if len(choice.uses) == 1:
@@ -56,8 +70,10 @@ def _choice_sentence(advice: Advice, choice: Choice, names: Names) -> str:
 
 
 def rows_of(advice: Advice, names: Names = NO_NAMES) -> Iterator[AdviceRow]:
-    """One row per model and variant to use; a model without any has one that says so."""
+    """One row per model and variant to use, of models with several; one of which nothing runs has a row that says so."""
     for choice in advice.choices:
+        if choice.variants == 1:
+            continue
         if not choice.uses:
             yield AdviceRow(choice.models[0], "no variant", f"no {noun(advice)}", units.NOTHING)
         for place, use in enumerate(choice.uses):
@@ -137,9 +153,9 @@ def _name(target: str, names: Names) -> str:
     return names.get(target, target)
 
 
-def _everywhere(advice: Advice, choice: Choice, names: Names) -> str:
+def _everywhere(advice: Advice, *, holes: bool, names: Names) -> str:
     total = len(advice.targets)
-    if choice.holes:
+    if holes:
         return f"{'on' if advice.per is Per.DEVICE else 'at'} every {noun(advice)} where any variant does"
     if total == 1:
         return f"on {_name(advice.targets[0], names)}"

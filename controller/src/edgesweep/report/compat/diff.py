@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -171,6 +172,17 @@ def other_artifact(before: Cell | None, after: Cell | None) -> bool:
     """Whether both runs know the cell's artifact, and it is not the same."""
     digests = [((cell or {}).get("produced") or {}).get("digest") for cell in (before, after)]
     return None not in digests and digests[0] != digests[1]
+
+
+def changed_states(before: Doc, after: Doc) -> dict[str, int]:
+    """How many cells of both runs ran with another `build`, `driver`, `engine_hash` or `power_mode` than before."""
+    old = {cell["name"]: cell.get("state") or {} for cell in before["cells"]}
+    counts: Counter[str] = Counter()
+    for cell in after["cells"]:
+        was, became = old.get(cell["name"]), cell.get("state")
+        if was and became:
+            counts.update(key for key in became if key != "digest" and became[key] != was.get(key))
+    return dict(counts)
 
 
 def _shares(placement: Doc) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgesweep.report import units
-from edgesweep.report.compat.diff import Change, CompatDiff, Kind, end_words, placement_words
+from edgesweep.report.compat.diff import Change, CompatDiff, Kind, changed_states, end_words, placement_words
 from edgesweep.report.outcomes import Doc, when
 
 
@@ -28,6 +28,8 @@ class Group:
     became: str
     changes: tuple[Change, ...]
 
+
+_STATES = {"build": "build of onnxruntime", "engine_hash": "compiled model", "power_mode": "power mode"}
 
 WORDS = {
     Kind.NEWLY_FAILING: Told(
@@ -160,6 +162,8 @@ def remarks_of(diff: CompatDiff) -> list[str]:
         remarks.append("their plans differ")
     if diff.other_artifacts:
         remarks.append(f"{units.plural(diff.other_artifacts, 'cell')} of both with another artifact than before")
+    for key, amount in changed_states(diff.before, diff.after).items():
+        remarks.append(f"{units.plural(amount, 'cell')} of both with another {_STATES.get(key, key)} than before")
     if (before.get("started") or 0) > (after.get("started") or 0):
         remarks.append("the first run is the later one")
     return remarks

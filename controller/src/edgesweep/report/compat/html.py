@@ -10,8 +10,8 @@ from typing import Any
 from edgesweep.report.compat.advice import Advice
 from edgesweep.report.compat.advice_text import headline, hole_sentences, rows_of
 from edgesweep.report.compat.legend import (
-    PARTIAL,
     PREDICTED,
+    REMARKS,
     Column,
     Entry,
     Legend,
@@ -30,6 +30,7 @@ from edgesweep.report.exports.blocks import opsets_text
 from edgesweep.report.facts import placement_text
 from edgesweep.report.html import template
 from edgesweep.report.outcomes import OUTCOMES, VERDICTS, outcome_of, run_seconds, when
+from edgesweep.report.placement_texts import partial_text
 
 _MESSAGES = 4
 _MESSAGE_CHARS = 400
@@ -52,6 +53,7 @@ def render_html(matrix: CompatMatrix, advice: Advice) -> str:
         holes=hole_sentences(advice, names),
         counts=counts_of(matrix),
         outcomes=OUTCOMES,
+        remarks=REMARKS,
         seen=[word for word in OUTCOMES if amounts[word]],
         amounts=amounts,
         verdict_words=VERDICTS,
@@ -93,7 +95,7 @@ def _square(square: Square | None, legend: Legend) -> dict[str, str] | None:
     return {
         "outcome": square.outcome,
         "mark": mark_of(square),
-        "word": " ".join(filter(None, [square.share, f"{word}, {PARTIAL}" if square.partial else word])),
+        "word": " ".join(filter(None, [square.share, ", ".join([word, *square.remarks])])),
         "letter": letter,
         "href": f"#f{letter}" if letter else "",
         "say": _say(square),
@@ -117,6 +119,7 @@ def _title(square: Square) -> str:
     elif worst.get("message"):
         lines.append(f"at {worst['stage']}: {worst['message']}" if worst.get("stage") else str(worst["message"]))
     lines += [f"What to do: {worst['remedy']}"] if worst.get("remedy") else []
+    lines += [partial_text(square.partial)] if square.partial else []
     for cell in square.cells[:_TITLE_CELLS]:
         lines.append(f"{' '.join(case_of(cell))}: {outcome_of(cell)} {cell.get('cause') or ''}".rstrip())
     left = len(square.cells) - _TITLE_CELLS

@@ -6,15 +6,18 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from edgesweep.report import units
-from edgesweep.report.compat.matrix import WORST_FIRST, CompatMatrix, Place, Square
+from edgesweep.report.compat.matrix import DISAGREES, PARTIAL, WORST_FIRST, CompatMatrix, Place, Square
 from edgesweep.report.exports.blocks import letter
 from edgesweep.report.outcomes import OUTCOMES, VERDICTS, Doc, Finding, group_findings, outcome_counts
 from edgesweep.report.predictions import is_skipped_as_predicted
 
 #: Stands for a square whose cells were skipped because they would not load.
 PREDICTED = "predicted"
-#: Stands for a pass of which some nodes ran elsewhere than on the chain's first provider.
-PARTIAL = "partial"
+#: What the remarks on a pass mean.
+REMARKS = {
+    PARTIAL: "some nodes ran on another provider than the one asked for first",
+    DISAGREES: "its outputs lie farther from another place's than the arithmetic allows",
+}
 MARKS = {word: meaning.mark for word, meaning in OUTCOMES.items()}
 
 
@@ -102,7 +105,7 @@ def mark_of(square: Square) -> str:
 
 def said_of(square: Square) -> str:
     """The outcome and its cause in a word or two: `pass`, `pass, partial`, `opset_unsupported`, `1/2 oom`."""
-    said = square.cause or (f"{square.outcome}, {PARTIAL}" if square.partial else square.outcome)
+    said = square.cause or ", ".join([square.outcome, *square.remarks])
     if word_of(square) == PREDICTED:
         said = f"{PREDICTED} {said}"
     elif square.outcome in {"lost", "skipped"} and square.cause:
@@ -125,19 +128,16 @@ def sentence(matrix: CompatMatrix) -> str:
     if not matrix.squares:
         return "The run has no cell."
     running = sum(square.runs for square in matrix.squares.values())
-    everywhere = sum(_everywhere(matrix)[row.name] for row in matrix.rows)
-    return (
-        f"{units.plural(len(matrix.models), 'model')}, {units.plural(len(matrix.rows), 'variant')}, "
-        f"{units.plural(len(matrix.places), 'place')}: {running} of {units.plural(len(matrix.squares), 'pair')} run; "
-        f"{units.plural(everywhere, 'variant')} {'runs' if everywhere == 1 else 'run'} at every place."
-    )
-
-
-def _everywhere(matrix: CompatMatrix) -> dict[str, bool]:
-    found = {row.name: True for row in matrix.rows}
+    everywhere: dict[str, bool] = {}
     for square in matrix.squares.values():
-        found[square.row.name] &= square.runs
-    return found
+        everywhere[square.row.name] = everywhere.get(square.row.name, True) and square.runs
+    amount = sum(everywhere.values())
+    models = {square.row.model for square in matrix.squares.values()}
+    return (
+        f"{units.plural(len(models), 'model')}, {units.plural(len(everywhere), 'variant')}, "
+        f"{units.plural(len(matrix.places), 'place')}: {running:,} of {units.plural(len(matrix.squares), 'pair')} run; "
+        f"{units.plural(amount, 'variant')} {'runs' if amount == 1 else 'run'} at every place."
+    )
 
 
 def counts_of(matrix: CompatMatrix) -> Doc:

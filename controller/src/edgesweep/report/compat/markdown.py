@@ -8,7 +8,6 @@ from edgesweep.report import units
 from edgesweep.report.compat.advice import Advice
 from edgesweep.report.compat.advice_text import headline, hole_sentences, rows_of
 from edgesweep.report.compat.legend import (
-    PARTIAL,
     PREDICTED,
     Column,
     Legend,
@@ -19,7 +18,7 @@ from edgesweep.report.compat.legend import (
     time_of,
     word_of,
 )
-from edgesweep.report.compat.matrix import CompatMatrix, Row, Square
+from edgesweep.report.compat.matrix import DISAGREES, PARTIAL, CompatMatrix, Row, Square
 from edgesweep.report.facts import placement_text
 from edgesweep.report.markdown_text import code, table, text
 from edgesweep.report.outcomes import run_seconds, when
@@ -59,7 +58,8 @@ def _advice(matrix: CompatMatrix, advice: Advice) -> Iterator[str]:
     if headline(advice, names):
         yield f"**{text(headline(advice, names))}**"
     rows = [(text(row.model), text(row.use), text(row.where), text(row.cost)) for row in rows_of(advice, names)]
-    yield table(("model", "the fewest variants", "run on", "latency over the fastest"), rows)
+    if rows:
+        yield table(("model", "the fewest variants", "run on", "latency over the fastest"), rows)
     holes = hole_sentences(advice, names)
     if holes:
         yield "\n".join(f"- {text(hole)}" for hole in holes)
@@ -112,6 +112,8 @@ def _square(square: Square | None, legend: Legend) -> str:
         said.append(f"({square.cause})")
     if square.partial:
         said.append(f"({PARTIAL}: {placement_text(square.partial)})")
+    if square.disagrees:
+        said.append(f"({DISAGREES})")
     return text(" ".join(filter(None, [*said, time_of(square) if square.outcome == "pass" else ""])))
 
 

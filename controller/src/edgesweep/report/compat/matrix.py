@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgesweep.report.outcomes import UNFINISHED, Cell, Doc, outcome_of, place_title, session_of
@@ -12,6 +12,8 @@ from edgesweep.report.predictions import is_skipped_as_predicted
 
 #: Outcomes from the worst to the best: a square is called after the worst of its cells.
 WORST_FIRST = ("failed", "lost", "fallback", UNFINISHED, "skipped", "pass")
+#: Tags of cells that pass and yet call for a word.
+PARTIAL, DISAGREES = "partial", "disagrees"
 _EXAMPLE = "example"
 _SLUG_SEGMENT = 2
 
@@ -134,10 +136,23 @@ class Square:
 
     @property
     def partial(self) -> Cell | None:
-        """A passing cell that ran partly on other providers than the chain's first, where the square passes; else None."""
+        """A cell that ran partly on other providers than the chain's first, where the square passes; else None."""
+        return self._tagged(PARTIAL)
+
+    @property
+    def disagrees(self) -> Cell | None:
+        """A cell whose outputs lie beyond the limits from those of another place, where the square passes; else None."""
+        return self._tagged(DISAGREES)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be said of a pass: `partial`, `disagrees`, or both."""
+        return tuple(word for word in (PARTIAL, DISAGREES) if self._tagged(word))
+
+    def _tagged(self, tag: str) -> Cell | None:
         if self.outcome != "pass":
             return None
-        return next((cell for cell in self.cells if "partial" in (cell.get("tags") or [])), None)
+        return next((cell for cell in self.cells if tag in (cell.get("tags") or [])), None)
 
     @property
     def signature(self) -> tuple[Any, ...]:
@@ -155,7 +170,10 @@ class Square:
 
 @dataclass(frozen=True, slots=True)
 class CompatMatrix:
-    """The matrix of a run. `doc` holds the run and the cells that it was made of; a pair that was not planned is absent."""
+    """The matrix of a run. `doc` holds the run and the cells that it was made of; a pair that was not planned is absent.
+
+    `rows` are those to be shown; counts are of all `squares`.
+    """
 
     doc: Doc
     rows: tuple[Row, ...]
@@ -170,6 +188,12 @@ class CompatMatrix:
     def at(self, place: Place) -> list[Square]:
         """The squares of a column."""
         return [square for square in self.squares.values() if square.place == place]
+
+
+def not_everywhere(matrix: CompatMatrix) -> CompatMatrix:
+    """The same matrix with only those rows that do not run at every place where they were planned."""
+    missing = {square.row for square in matrix.squares.values() if not square.runs}
+    return replace(matrix, rows=tuple(row for row in matrix.rows if row in missing))
 
 
 @dataclass(frozen=True, slots=True)

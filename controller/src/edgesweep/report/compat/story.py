@@ -12,6 +12,7 @@ from edgesweep.errors import CATALOGUE, remedy_for
 from edgesweep.report import units
 from edgesweep.report.compat.matrix import row_of
 from edgesweep.report.compat.neighbours import Axis, nearest_here, nearest_passing, neighbours_of
+from edgesweep.report.compile_text import compile_texts
 from edgesweep.report.exports.step import Mark
 from edgesweep.report.facts import short_provider
 from edgesweep.report.outcomes import UNFINISHED, Cell, Doc, outcome_of, with_run
@@ -201,8 +202,10 @@ def _parts(cell: Cell, trials: list[Doc]) -> Iterator[Part]:
     for title, lines in (
         ("prediction", _prediction(cell)),
         ("evidence", _evidence(trials)),
+        ("compilation", _compilation(cell)),
         ("placement", _placement(cell)),
         ("outputs", _numerics(cell)),
+        ("agreement", _agreement(cell)),
         ("latency", _latency(cell)),
         ("trials", _trials(cell, trials)),
         ("remarks", _remarks(cell)),
@@ -235,6 +238,27 @@ def _evidence(trials: list[Doc]) -> Iterator[str]:
         operator = diagnosis.get("operator") or {}
         yield ", ".join(f"{key} {value}" for key, value in operator.items() if value not in (None, "", []))
         yield f"message hash {diagnosis['message_hash'][:12]}" if diagnosis.get("message_hash") else ""
+
+
+def _compilation(cell: Cell) -> Iterator[str]:
+    found = cell.get("compile")
+    if found:
+        yield from compile_texts(found, cell["providers"][0])
+
+
+def _agreement(cell: Cell) -> Iterator[str]:
+    """How its outputs lie to those of the cell that ran the same artifact elsewhere."""
+    found = cell.get("agreement") or {}
+    if not found.get("with"):
+        return
+    how = "agrees with" if found.get("agrees") else "disagrees with"
+    relative, limit = found.get("relative"), found.get("limit")
+    off = ""
+    if found.get("bitwise"):
+        off = ", bit for bit"
+    elif relative is not None and limit is not None:
+        off = f": {found['output']} off by {relative:.2g} of its largest value, {limit:.2g} allowed"
+    yield f"{how} {found['with']}{off}"
 
 
 def _placement(cell: Cell) -> Iterator[str]:
@@ -290,6 +314,7 @@ def _trials(cell: Cell, trials: list[Doc]) -> Iterator[str]:
 
 def _remarks(cell: Cell) -> Iterator[str]:
     yield f"also: {', '.join(cell['also'])}" if cell.get("also") else ""
+    yield f"known failure: {cell['known']}" if cell.get("known") else ""
     yield f"tags: {', '.join(cell['tags'])}" if cell.get("tags") else ""
     yield f"the cell that honestly asks for what was produced: {cell['see']}" if cell.get("see") else ""
     if not cell.get("latency_s"):

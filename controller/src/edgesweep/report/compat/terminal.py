@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,8 +17,8 @@ from edgesweep.report.compat.advice import Advice
 from edgesweep.report.compat.advice_text import headline, hole_sentences, rows_of
 from edgesweep.report.compat.legend import (
     MARKS,
-    PARTIAL,
     PREDICTED,
+    REMARKS,
     Column,
     Entry,
     Legend,
@@ -43,6 +44,9 @@ _LONG_HEAD, _SHORT_HEAD = 22, 10
 _HEAD = "variant"
 
 _Say = Callable[[Square], Text]
+
+#: The most that is told of advice here; -o md tells all.
+_CHOICES, _HOLES = 40, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,9 @@ def _tables(
     lines: Sequence[Line], matrix: CompatMatrix, columns: Sequence[Column], legend: Legend, width: int, *, wide: bool
 ) -> Iterable[RenderableType]:
     """Squares with their cause where that fits into one table, else with the letter of the finding and narrow heads."""
-    label_width = max([len(_HEAD), *(len(_label(line)) for line in lines)])
+    amounts = Counter(line.model for line in lines)
+    labels = [_label(line, alone=amounts[line.model] == 1) for line in lines]
+    label_width = max(map(len, [_HEAD, *labels]))
 
     def full(square: Square) -> Text:
         letter = legend.letter(square)
@@ -93,7 +99,7 @@ def _tables(
             square.share,
             mark_of(square),
             letter,
-            PARTIAL if square.partial else "",
+            " ".join(square.remarks),
             time_of(square) if wide else "",
         ]
         said = " ".join(filter(None, words))
@@ -116,15 +122,16 @@ def _printed(
 ) -> tuple[list[_Shown], list[int]]:
     """The lines as printed, and the width that each column needs."""
     shown: list[_Shown] = []
+    amounts = Counter(line.model for line in lines)
     model = ""
     for line in lines:
-        if line.model != model:
-            model = line.model
-            shown.append(_Shown(model, None))
+        if line.model != model and amounts[line.model] > 1:
+            shown.append(_Shown(line.model, None))
+        model = line.model
         row: Row = line.rows[0]
         found = {column.place: matrix.squares.get((row, column.place)) for column in columns}
         squares = {place: say(square) if square else Text(".", style="dim") for place, square in found.items()}
-        shown.append(_Shown(_label(line), squares))
+        shown.append(_Shown(_label(line, alone=amounts[line.model] == 1), squares))
     widths = [
         max(
             [
@@ -137,11 +144,10 @@ def _printed(
     return shown, widths
 
 
-def _label(line: Line) -> str:
-    """`  dynamo batch  17-20`."""
-    first = line.rows[0].recipe
-    ready = "as it is" if first.exporter == "none" else line.way
-    return f"  {ready}  {opsets_text(line.opsets)}"
+def _label(line: Line, *, alone: bool) -> str:
+    """`  dynamo batch  17-20`, or `resnet50  as it is  17` for the only line of a model."""
+    way = "as it is" if line.rows[0].recipe.exporter == "none" else line.way
+    return f"{line.model if alone else ''}  {way}  {opsets_text(line.opsets)}"
 
 
 def _heads(column: Column, longest: int) -> list[str]:
@@ -192,7 +198,7 @@ def _keys(matrix: CompatMatrix, *, wide: bool) -> Iterable[Text]:
     words = [f"{MARKS[word]} {word}" for word in OUTCOMES if word in seen]
     words += ["a, b, …: the finding below"] if seen - {"pass"} else []
     words += ["1/2: of several shapes or sessions"] if any(square.share for square in squares) else []
-    words += [f"{PARTIAL}: some nodes ran on another provider"] if any(square.partial for square in squares) else []
+    words += [f"{word}: {meaning}" for word, meaning in REMARKS.items() if any(word in one.remarks for one in squares)]
     words += [". not planned"] if len(squares) < len(matrix.rows) * len(matrix.places) else []
     verdicts = {square.measured.get("verdict") for square in squares if square.measured} if wide else set()
     words += [f"{word.mark} {name} number" for name, word in VERDICTS.items() if name in verdicts and name != "trusted"]
@@ -261,14 +267,18 @@ def advice_table(matrix: CompatMatrix, advice: Advice) -> RenderableType:
         said = headline(advice, names)
         if said:
             parts.append(Text(said, style="bold"))
-        if len(advice.choices) > 1 or any(len(choice.uses) > 1 for choice in advice.choices):
+        rows = list(rows_of(advice, names))
+        if len(rows) > 1:
             table = plain_table()
             for head in ("model", "the fewest variants", "run on", "latency over the fastest"):
                 table.add_column(head, overflow="fold", min_width=len(head) if head == "model" else 9)
-            for row in rows_of(advice, names):
+            for row in rows[:_CHOICES]:
                 table.add_row(Text(row.model, style="bold"), Text(row.use), Text(row.where), Text(row.cost))
             parts += [Text(), table]
-        parts += [Text(hole, style=STYLES["failed"], overflow="fold") for hole in hole_sentences(advice, names)]
+        holes = hole_sentences(advice, names)
+        parts += [Text(hole, style=STYLES["failed"], overflow="fold") for hole in holes[:_HOLES]]
+        left = max(0, len(rows) - _CHOICES) + max(0, len(holes) - _HOLES)
+        parts += [Text(f"and {units.plural(left, 'line')} more: -o md lists all", style="dim")] if left else []
         return Group(*parts)
 
     return Adaptive(build)
