@@ -13,10 +13,16 @@ from typing import Any, Callable, Mapping, Sequence
 
 from edgesweep_worker import failure
 from edgesweep_worker.failure import TrialFailed
+from edgesweep_worker.failures import read
+from edgesweep_worker.failures.status import status_of
 from edgesweep_worker.job import PluginLibrary, Provider, TrialJob
 
 #: The option of a chain that picks the kind of hardware where a plug-in found more than one; it is not passed on.
 DEVICE_TYPE = "device_type"
+
+#: What every plug-in library has: one without it is whole, and no provider.
+_ENTRY = "CreateEpFactories"
+
 _KINDS = ("CPU", "GPU", "NPU")
 
 
@@ -82,7 +88,7 @@ def load(ort: Any, library: PluginLibrary, doing: Callable[[str], None]) -> list
         The devices that it added: OrtEpDevice objects, none where it found nothing to run on.
 
     Raises:
-        TrialFailed: oom or provider_unavailable.
+        TrialFailed: oom, provider_library_missing or provider_unavailable.
     """
     file = os.path.basename(library.path)
     version = f"onnxruntime {ort.__version__}"
@@ -98,7 +104,14 @@ def load(ort: Any, library: PluginLibrary, doing: Callable[[str], None]) -> list
         text = str(error).replace(library.path, file)
         if failure.is_out_of_memory(error):
             raise TrialFailed("oom", f"{file} could not get the memory it needs to load", text) from error
-        raise TrialFailed("provider_unavailable", f"{version} cannot register the library {file}", text) from error
+        words = f"{version} cannot register the library {file}"
+        found = None if _ENTRY in text else read.read(text, "load")
+        if found is None or found.known.cause != "provider_library_missing":
+            raise TrialFailed("provider_unavailable", words, text) from error
+        subject = found.words.get("subject", "")
+        known = read.diagnosis("message", text, pattern=found.known.id, status=status_of(error), subject=subject)
+        sentence = f"{words}: {found.sentence(version)}"
+        raise TrialFailed(found.known.cause, sentence, text, diagnosis=known) from error
     doing("")
     return found
 

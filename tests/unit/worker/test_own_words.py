@@ -102,3 +102,26 @@ def test_only_what_was_written_since_is_told_and_the_place_in_the_file_stays(tmp
     os.close(read)
     os.close(write)
     assert OwnWords(write).told() == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "the provider's library libfrob.so is not there"),
+        (b"no library", "the provider's library cannot be loaded"),
+    ],
+)
+def test_a_plug_in_library_that_cannot_be_loaded_is_named(workshop, bench, tmp_path, content, words):
+    ort = pytest.importorskip("onnxruntime")
+    if not hasattr(ort, "register_execution_provider_library"):
+        pytest.skip("this onnxruntime takes no plug-in libraries")
+    path = tmp_path / "libfrob.so"
+    if content is not None:
+        path.write_bytes(content)
+    library = {"name": "FrobExecutionProvider", "path": str(path), "providers": []}
+    job = dict(bench.good_job(), providers=[{"name": "FrobExecutionProvider"}], plugins=[library])
+    ended = workshop.run(job)
+    assert ended.verdict == ("failed", "load", "provider_library_missing")
+    assert words in ended.end["message"]
+    assert str(tmp_path) not in ended.end["message"] + ended.end["evidence"], "no path of the board leaves it"
+    assert ended.facts["diagnosis"]["status"] == "FAIL"
