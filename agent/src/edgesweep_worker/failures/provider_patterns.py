@@ -42,7 +42,7 @@ PROVIDER_PATTERNS = (
         r"(?:with error: |^|\s)(?:\S*/)?(?P<subject>[^\s/:]+): cannot open shared object file",
         "provider_library_missing",
         "the provider's library {subject} is not there",
-        ("1.11.0", "1.31.1"),
+        ("1.11.0", "1.32.0"),
     ),
     pattern(
         "library-symbol/1",
