@@ -269,7 +269,7 @@ def second_board(checks: Checks, env: dict[str, str], root: Path) -> None:
         edgesweep("device", "add", "pi5", pi5_address, env=env, cwd=root)
         command = Command("run", "two.yaml", "-o", "json", "--progress", "plain", env=env, cwd=root)
         code, _, document = command.finish()
-        both = by_device(document)
+        whole, both = document["run"]["id"], by_device(document)
         checks.check("two boards: exit code", good=code == 0, figure=code)
         checks.check(
             "two boards: all cells pass on both",
@@ -291,6 +291,13 @@ def second_board(checks: Checks, env: dict[str, str], root: Path) -> None:
             good=set(on_pi5) == {"pass", "lost"} and sum(on_pi5.values()) == 8,
             figure=on_pi5,
         )
+    matrix = json.loads(edgesweep("compat", "matrix", whole, "-o", "json", env=env, cwd=root))
+    advice = matrix["recommendation"]
+    use = [variant["targets"] for variant in advice["models"][0]["variants"]]
+    checks.check("compat: one variant runs on both boards", good=use == [["desk", "pi5"]], figure=advice["sentence"])
+    diff = json.loads(edgesweep("compat", "diff", whole, document["run"]["id"], "-o", "json", env=env, cwd=root))
+    counts = {kind: amount for kind, amount in diff["counts"].items() if amount}
+    checks.check("compat: a killed board is no finding", good=counts == {"not_told": on_pi5.get("lost")}, figure=counts)
 
 
 def by_device(document: dict[str, object]) -> dict[str, dict[str, int]]:

@@ -113,13 +113,14 @@ def said_of(square: Square) -> str:
     return " ".join(filter(None, [square.share, said]))
 
 
-def time_of(square: Square) -> str:
-    """`1.23 ms`, marked unless the number is trusted; empty without one."""
+def time_of(square: Square, *, words: bool = False) -> str:
+    """`1.23 ms`, with the mark or the word of its verdict unless it is trusted; empty without a number."""
     cell = square.measured
     if cell is None:
         return ""
-    verdict = cell.get("verdict") or ""
-    mark = f" {VERDICTS[verdict].mark}" if verdict in VERDICTS and verdict != "trusted" else ""
+    verdict = str(cell.get("verdict") or "")
+    known = verdict in VERDICTS and verdict != "trusted"
+    mark = f" {verdict if words else VERDICTS[verdict].mark}" if known else ""
     return f"{units.seconds(cell['latency_s']['median'])}{mark}"
 
 

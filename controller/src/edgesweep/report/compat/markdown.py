@@ -84,7 +84,7 @@ def _places(columns: Sequence[Column]) -> Iterator[str]:
 def _squares(matrix: CompatMatrix, columns: Sequence[Column], legend: Legend) -> Iterator[str]:
     if matrix.rows:
         yield "## Matrix"
-        yield "A letter names the finding below; a time is the median of one inference, marked unless it is trusted."
+        yield "A letter names the finding below; a time is the median of one inference, with its verdict unless it is trusted."
     for model in matrix.models:
         yield f"### {text(model)}"
         rows = [row for row in matrix.rows if row.model == model]
@@ -114,7 +114,7 @@ def _square(square: Square | None, legend: Legend) -> str:
         said.append(f"({PARTIAL}: {placement_text(square.partial)})")
     if square.disagrees:
         said.append(f"({DISAGREES})")
-    return text(" ".join(filter(None, [*said, time_of(square) if square.outcome == "pass" else ""])))
+    return text(" ".join(filter(None, [*said, time_of(square, words=True) if square.outcome == "pass" else ""])))
 
 
 def _findings(legend: Legend) -> Iterator[str]:
