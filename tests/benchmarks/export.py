@@ -180,8 +180,9 @@ class _Calls:
         """
         import onnx
         from edgesweep.export.artifacts.facts import facts_of
+        from edgesweep.export.proof.allowed import tolerance_for
         from edgesweep.export.proof.check import check_dimensions, check_graph, check_opset
-        from edgesweep.export.proof.tolerance import compare, tolerance_for
+        from edgesweep.export.proof.tolerance import compare
 
         path = Path(call.path)
         loaded = onnx.load(path, load_external_data=False)

@@ -14,8 +14,9 @@ from edgesweep.export.artifacts.facts import facts_of
 from edgesweep.export.artifacts.graph_hash import graph_hash_of
 from edgesweep.export.exporters import exporter_named
 from edgesweep.export.failures.classify import classify
+from edgesweep.export.proof.allowed import tolerance_for
 from edgesweep.export.proof.check import check_graph, check_opset
-from edgesweep.export.proof.tolerance import compare, tolerance_for
+from edgesweep.export.proof.tolerance import compare
 from edgesweep.export.registry import EXPORTERS
 from edgesweep.export.schedule import ExportJob, Schedule
 from edgesweep.models.source import ModelSource, SourceKind

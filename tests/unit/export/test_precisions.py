@@ -17,7 +17,8 @@ from edgesweep.export.calibration import DRAWS, calibration_feeds
 from edgesweep.export.failures.conversion import blame_step, conversion_failure
 from edgesweep.export.failures.failure import Failure
 from edgesweep.export.precisions import precision_named
-from edgesweep.export.proof.tolerance import compare, tolerance_for, widened
+from edgesweep.export.proof.allowed import tolerance_for, widened
+from edgesweep.export.proof.tolerance import compare
 from edgesweep.export.registry import FP32, PRECISIONS
 from edgesweep.export.result import ExportResult
 from edgesweep.export.service import ExportJob

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from edgesweep_proto.trial import Tolerance
 from edgesweep_worker.providers import facts_of
 
-from edgesweep.export.proof import tolerance
+from edgesweep.export.proof import allowed
 from edgesweep.plan.cell import Cell
 from edgesweep.plan.providers import full_name
 
@@ -91,12 +91,12 @@ def tolerance_for(
         bits = computed_in(provider, options.get(provider, {}))
         if _LOOSENESS.index(_AS_PRECISION.get(bits, "fp32")) > _LOOSENESS.index(kind):
             kind, note = _AS_PRECISION[bits], f"{provider} computes in {bits}"
-    default = tolerance.tolerance_for(_DEFAULTS.get(kind, kind) if note else precision)
+    default = allowed.tolerance_for(_DEFAULTS.get(kind, kind) if note else precision)
     origin = PROVIDER if note else PRECISION
     across = _ACROSS_DEVICES[kind]
     agreed = default
-    for allowed in _layers(chain, overrides):
-        changed = _under(agreed, allowed, by_ratio=default.sqnr_db is not None)
+    for layer in _layers(chain, overrides):
+        changed = _under(agreed, layer, by_ratio=default.sqnr_db is not None)
         if changed is not None:
             agreed, origin = changed, PLAN
     return Agreed(agreed, origin, note, across)

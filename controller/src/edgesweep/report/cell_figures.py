@@ -11,7 +11,7 @@ from typing import TypeVar
 from edgesweep_proto.evidence import ArenaMemory
 from edgesweep_proto.trial import ColdStart, Numerics, Placement, Samples, TrialOutcome
 
-from edgesweep.export.proof.tolerance import tolerance_for
+from edgesweep.export.proof.allowed import tolerance_for
 from edgesweep.export.result import ExportResult
 from edgesweep.plan.cell import Session
 from edgesweep.plan.scenario import PACED

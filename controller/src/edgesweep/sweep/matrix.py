@@ -13,7 +13,7 @@ from edgesweep_proto.trial import Stage
 
 from edgesweep.errors import CATALOGUE, EdgesweepError
 from edgesweep.export.contract import Exports
-from edgesweep.export.proof.tolerance import tolerance_for
+from edgesweep.export.proof.allowed import tolerance_for
 from edgesweep.export.result import ExportResult
 from edgesweep.export.schedule import ExportJob
 from edgesweep.models.source import ModelSource

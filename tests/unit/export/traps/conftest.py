@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from edgesweep.export.proof.allowed import tolerance_for
 from edgesweep.export.proof.prove import Case, Proof, prove
-from edgesweep.export.proof.tolerance import tolerance_for
 from edgesweep.export.result import ExportResult
 from edgesweep.export.service import ExportJob, ExportService
 from edgesweep.models.source import ModelSource, SourceKind

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from edgesweep.export.proof.tolerance import tolerance_for
+from edgesweep.export.proof.allowed import tolerance_for
 from edgesweep.export.result import ExportResult, Produced, SizeProof
 from edgesweep.plan.cell import Variant
 from edgesweep.store.records import RunKind, RunRecord, RunState, RunView

@@ -35,10 +35,10 @@ from edgesweep.export.artifacts.graph_hash import graph_hash_of
 from edgesweep.export.failures.failure import Failure
 from edgesweep.export.failures.host import host_trouble
 from edgesweep.export.onnx_files.inputs import UnusableInputError, case_for
+from edgesweep.export.proof.allowed import tolerance_for
 from edgesweep.export.proof.check import check_graph
 from edgesweep.export.proof.payloads import payload_of
 from edgesweep.export.proof.prove import Case, Proof, prove
-from edgesweep.export.proof.tolerance import tolerance_for
 from edgesweep.export.result import ExportResult, Payload
 from edgesweep.export.workers.pipeline import Bench, failed, produced_of
 from edgesweep.models.source import ModelSource

@@ -15,8 +15,9 @@ from edgesweep.export.axes import proof_sizes, slug_of, trace_sizes
 from edgesweep.export.failures.classify import shorten
 from edgesweep.export.failures.host import host_trouble, text_of
 from edgesweep.export.outputs import run_module
+from edgesweep.export.proof.allowed import tolerance_for
 from edgesweep.export.proof.prove import Case
-from edgesweep.export.proof.tolerance import compare, tolerance_for
+from edgesweep.export.proof.tolerance import compare
 from edgesweep.export.proof.values import SLACK, other_values
 from edgesweep.export.registry import FP32
 from edgesweep.models.inputs import example_sizes, inputs_at, tensors_in

@@ -80,7 +80,8 @@ def _hold(
     import numpy as np
     from edgesweep_proto.trial import Tolerance
 
-    from edgesweep.export.proof.tolerance import compare, widened
+    from edgesweep.export.proof.allowed import widened
+    from edgesweep.export.proof.tolerance import compare
 
     references = case["references"]
     if len(references) != len(outputs):
@@ -105,7 +106,8 @@ def main() -> int:
     # A proof says itself that onnxruntime is missing.
     with suppress(ImportError):
         importlib.import_module("onnxruntime")
-    importlib.import_module("edgesweep.export.proof.tolerance")
+    for module in ("allowed", "tolerance"):
+        importlib.import_module(f"edgesweep.export.proof.{module}")
     with answers:
         for line in sys.stdin:
             job = json.loads(line)

@@ -22,13 +22,13 @@ from edgesweep.export.failures.conversion import blame_step
 from edgesweep.export.failures.failure import Failure
 from edgesweep.export.failures.host import failure_of_host
 from edgesweep.export.precisions import precision_named
+from edgesweep.export.proof.allowed import tolerance_for
 from edgesweep.export.proof.cases import Cases
 from edgesweep.export.proof.check import check_dimensions, check_graph, check_opset
 from edgesweep.export.proof.half import rounded_copy
 from edgesweep.export.proof.interface import check_interface
 from edgesweep.export.proof.payloads import missing_input, payload_of
 from edgesweep.export.proof.prove import Case, Proof, prove
-from edgesweep.export.proof.tolerance import tolerance_for
 from edgesweep.export.registry import FP32
 from edgesweep.export.result import ExportResult, Payload, Produced
 from edgesweep.export.workers.making import (

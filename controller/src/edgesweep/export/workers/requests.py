@@ -17,7 +17,7 @@ from edgesweep.errors import CATALOGUE, EdgesweepError
 from edgesweep.export.artifacts.digest import source_key
 from edgesweep.export.failures.failure import Failure
 from edgesweep.export.failures.host import STOP_SIGNALS, failure_of_host, file_failure
-from edgesweep.export.proof.tolerance import tolerance_for
+from edgesweep.export.proof.allowed import tolerance_for
 from edgesweep.export.result import ExportResult
 from edgesweep.export.schedule import ExportJob, Schedule
 from edgesweep.export.workers.slot import Slot, WorkerDiedError, WorkerTimeoutError
