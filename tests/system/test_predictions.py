@@ -100,11 +100,13 @@ def test_one_real_load_proves_each_limit_and_the_rest_is_skipped(lab, files) -> 
     }
     proofs = (
         ("foreign-a", "unsupported_op", ["foreign-b", "foreign-c"]),
+        # The newest runtimes know the type by name, and have no kernel for it.
         ("exotic-a", "element_type_unsupported", ["exotic-b"]),
     )
     for proof, cause, others in proofs:
         tried = cells[proof]
-        assert (tried["stage"], tried["cause"], tried["prediction"]["state"]) == ("load", cause, "proven")
+        assert (tried["stage"], tried["prediction"]["cause"], tried["prediction"]["state"]) == ("load", cause, "proven")
+        assert tried["cause"] in {cause, "unsupported_op"}
         assert tried["trials"]
         for name in others:
             assert cells[name]["cause"] == "predicted_failure"

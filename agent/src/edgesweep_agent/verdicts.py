@@ -70,6 +70,7 @@ def judge(
     if ending.timed_out_s is not None:
         return _by_deadline(result, ending.timed_out_s, where, stderr)
     sentence = f"the worker ended with exit status {ending.exit_code} and without a result"
+    result = replace(result, diagnosis=Diagnosis("status", subject=f"exit status {ending.exit_code}"))
     return _failed(result, "worker_protocol", sentence, stderr)
 
 

@@ -9,6 +9,7 @@ from typing import Callable
 from edgesweep_worker import failure
 from edgesweep_worker.events import EventPipe
 from edgesweep_worker.failure import TrialFailed
+from edgesweep_worker.failures import read
 
 #: The disk, the quota or the file takes no more bytes.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -26,6 +27,7 @@ def end_with(pipe: EventPipe, stages: Callable[[], tuple[str, str, str]]) -> Non
         pipe.end_trial("failed", cause=failed.cause, message=failed.message, evidence=failed.evidence)
     except MemoryError:
         evidence = traceback.format_exc()[-failure.EVIDENCE_LIMIT :]
+        pipe.facts(diagnosis=read.diagnosis("message", subject="MemoryError"))
         pipe.end_trial("failed", cause="oom", message="the worker could not get the memory it needs", evidence=evidence)
     except BrokenPipeError:
         raise  # the agent is gone

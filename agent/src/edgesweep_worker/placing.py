@@ -17,6 +17,7 @@ from edgesweep_worker import ending, failure
 from edgesweep_worker.compiling import Compiling
 from edgesweep_worker.events import EventPipe
 from edgesweep_worker.failure import TrialFailed
+from edgesweep_worker.failures import read
 from edgesweep_worker.job import TrialJob
 
 
@@ -104,7 +105,8 @@ def judge(job: TrialJob, pipe: EventPipe, found: Any, first: str) -> tuple[str, 
     if found.method == "provider_list":
         pipe.tag("placement_unknown")
         if first != session.CPU:
-            raise TrialFailed("run_error", f"nothing shows that {first} got a node of the model")
+            told = read.diagnosis("placement", subject=first)
+            raise TrialFailed("run_error", f"nothing shows that {first} got a node of the model", diagnosis=told)
         return "pass", "", ""
     if counts[first] == 0 and (counts or first != session.CPU):
         elsewhere = ", ".join(f"{count} on {name}" for name, count in sorted(counts.items()))

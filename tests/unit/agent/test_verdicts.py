@@ -104,3 +104,8 @@ def test_a_deadline_is_told_from_with_its_stage(tmp_path: Path) -> None:
     findings.take({"event": "stage", "stage": "first_run"})
     result = judge(findings, Ending(exit_code=None, signal=None, end=None, timed_out_s=5.0), "", None, None)
     assert (result.cause, result.diagnosis) == ("timeout", Diagnosis("deadline", subject="first_run"))
+
+
+def test_an_end_without_a_word_says_its_exit_status(tmp_path: Path) -> None:
+    result = judge(Findings("t", tmp_path / "s"), Ending(exit_code=3, signal=None, end=None), "", None, None)
+    assert (result.cause, result.diagnosis) == ("worker_protocol", Diagnosis("status", subject="exit status 3"))
