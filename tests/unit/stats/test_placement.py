@@ -26,19 +26,19 @@ def placed(
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (placed(), "openvino 4 of 5 nodes in 2 parts, 97 % of the time; cpu 1 node, 3 %: IsInf 3, Hardmax"),
+        (placed(), "openvino 4 of 5 nodes in 2 parts (97 % of the time), cpu 1 node (3 %: IsInf 3, Hardmax)"),
         (
             placed("profile", nodes=(2, 3)),
             (
-                "openvino 2 of 5 nodes, 97 % of the time; cpu 3 nodes, 3 %: IsInf 3, Hardmax (by a profile: each compiled "
-                "part counts as one node)"
+                "openvino 2 of 5 nodes (97 % of the time), cpu 3 nodes (3 %: IsInf 3, Hardmax) by a profile, in which each "
+                "compiled part counts as one node"
             ),
         ),
-        (placed(times=(None, None), parts=(1, None)), "openvino 4 of 5 nodes in 1 part; cpu 1 node: IsInf 3, Hardmax"),
-        (placed(nodes=(1, 0), times=(1.0, None), parts=(1, None)), "openvino 1 of 1 node, 100 % of the time"),
+        (placed(times=(None, None), parts=(1, None)), "openvino 4 of 5 nodes in 1 part, cpu 1 node (IsInf 3, Hardmax)"),
+        (placed(nodes=(1, 0), times=(1.0, None), parts=(1, None)), "openvino 1 of 1 node (100 % of the time)"),
         (
             placed(nodes=(0, 2), times=(None, 1.0), parts=(None, None)),
-            "openvino 0 of 2 nodes; cpu 2 nodes, 100 %: IsInf 3, Hardmax",
+            "openvino 0 of 2 nodes, cpu 2 nodes (100 %: IsInf 3, Hardmax)",
         ),
     ],
 )
@@ -47,8 +47,8 @@ def test_shares_in_words(found: Placement, words: str) -> None:
 
 
 def test_the_provider_that_was_asked_for_stands_first() -> None:
-    assert in_words(placed(), CPU).startswith(
-        "cpu 1 of 5 nodes, 3 % of the time; openvino 4 nodes in 2 parts, 97 %: MatMul 2, Add"
+    assert in_words(placed(), CPU) == (
+        "cpu 1 of 5 nodes (3 % of the time), openvino 4 nodes in 2 parts (97 %: MatMul 2, Add)"
     )
 
 

@@ -134,7 +134,7 @@ def test_a_plan_may_say_how_much_must_land_on_the_first_provider(group, make_tri
     assert not any("outside" in reason for reason in enough.reasons)
     short = end(group, trials, fallback=FallbackPolicy("warn", min_nodes=0.7))
     assert (short.outcome, short.cause) == (Outcome.FALLBACK, "partial_placement")
-    assert short.message == ("openvino 2 of 3 nodes; cpu 1 node; the plan wants 70 % of the nodes on openvino at least")
+    assert short.message == ("openvino 2 of 3 nodes, cpu 1 node; the plan wants 70 % of the nodes on openvino at least")
     assert short.remedy
     unsure = end(group, trials, fallback=FallbackPolicy("allow", min_time=0.9))
     assert unsure.outcome is Outcome.PASS

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 import edgesweep
+from edgesweep.cli.compare import compare
 from edgesweep.cli.compat import compat
 from edgesweep.cli.device import device
 from edgesweep.cli.export import export
@@ -37,6 +38,7 @@ Examples:
   edgesweep run plans/nightly.yaml         do it
   edgesweep report latest -o html          write report.html of the last run
   edgesweep compat matrix latest           which variants run where, why not, and which to use
+  edgesweep compare --nodes CELL CELL      where two cells spend their time, node by node
   edgesweep measure MODEL.onnx             one file on this machine, without an agent
   edgesweep export matrix PLAN             what exports, and why the rest does not; no device
 """
@@ -82,7 +84,11 @@ def cli(ctx: click.Context, *, debug: bool, verbose: int, quiet: bool, color: st
     ctx.obj.set_up_logging()
 
 
-for command in (quickstart, run, runs, report, compat, measure, export, device, runtime, model, pki, plan, failure):
+_COMMANDS = (
+    quickstart, run, runs, report, compat, compare, measure, export, device, runtime, model, pki, plan, failure
+)  # fmt: skip
+
+for command in _COMMANDS:
     cli.add_command(command)
 
 

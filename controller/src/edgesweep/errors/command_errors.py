@@ -37,6 +37,12 @@ COMMAND_ERRORS = (
         ExitCode.USAGE,
     ),
     error(
+        "no_node_profile",
+        "the times of the cell's nodes were not told",
+        "run it again with `measure: {node_profile: true}` in the plan",
+        ExitCode.NOTHING,
+    ),
+    error(
         "missing_extra", "this needs packages that are not installed", "pip install 'edgesweep[export]'", ExitCode.USAGE
     ),
     error(

@@ -134,7 +134,7 @@ def _results(doc: Doc) -> Iterator[str]:
     beside = [(cell, texts) for cell in measured if (texts := beside_the_median(cell))]
     if beside:
         yield "Beside the median:"
-        lines = [f"- {_code(cell['name'])}: {_text(', '.join(texts))}" for cell, texts in beside[:_NOTED_CELLS]]
+        lines = [f"- {_code(cell['name'])}: {_text('; '.join(texts))}" for cell, texts in beside[:_NOTED_CELLS]]
         lines += [f"- and {units.plural(len(beside) - _NOTED_CELLS, 'cell')} more"] * (len(beside) > _NOTED_CELLS)
         yield "\n".join(lines)
     notes = {note.place: note for note in notes_of(measured).values()}

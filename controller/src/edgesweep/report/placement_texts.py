@@ -16,7 +16,7 @@ def placement_beside(cell: Cell) -> list[str]:
 
 
 def partial_text(cell: Cell) -> str:
-    """`openvino 4 of 5 nodes in 2 parts, 97 % of the time; cpu 1 node, 3 %: Hardmax`; empty where all are in one place."""
+    """`openvino 4 of 5 nodes in 2 parts (97 % of the time), cpu 1 node (3 %: Hardmax)`; empty where all are in one place."""
     found = cell.get("placement") or {}
     if "partial" not in (cell.get("tags") or []) or not found.get("shares"):
         return ""

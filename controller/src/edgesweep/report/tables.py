@@ -177,7 +177,7 @@ def results_table(doc: Doc) -> RenderableType:
 def _beside(models: dict[str, list[Cell]]) -> Iterable[Text]:
     """What a column has no room for, cell by cell."""
     noted = [
-        f"{model} {variant_text(cell)}: {', '.join(texts)}"
+        f"{model} {variant_text(cell)}: {'; '.join(texts)}"
         for model, cells in models.items()
         for cell in cells
         if (texts := beside_the_median(cell))

@@ -69,7 +69,7 @@ def elsewhere(placement: Placement, first: str) -> int:
 
 
 def in_words(placement: Placement, first: str) -> str:
-    """`openvino 4 of 5 nodes in 2 parts, 97 % of the time; cpu 1 node, 3 %: Hardmax`, the provider `first` first.
+    """`openvino 4 of 5 nodes in 2 parts (97 % of the time), cpu 1 node (3 %: Hardmax)`, the provider `first` first.
 
     A provider without nodes is left out, unless it is the first.
     """
@@ -77,8 +77,8 @@ def in_words(placement: Placement, first: str) -> str:
     total = sum(share.nodes for share in placement.shares)
     told = [share for share in ordered if share.nodes or share.provider == first]
     words = [_share(share, total if share is told[0] else None, placement) for share in told]
-    note = " (by a profile: each compiled part counts as one node)" if counts_parts(placement) else ""
-    return "; ".join(words) + note
+    note = " by a profile, in which each compiled part counts as one node" if counts_parts(placement) else ""
+    return ", ".join(words) + note
 
 
 def _share(share: ProviderShare, total: int | None, placement: Placement) -> str:
@@ -86,10 +86,11 @@ def _share(share: ProviderShare, total: int | None, placement: Placement) -> str
     words = f"{short(share.provider)} {share.nodes}{'' if total is None else f' of {total}'} {noun}"
     if share.subgraphs and placement.method == "assignment" and share.subgraphs < share.nodes:
         words += f" in {share.subgraphs} part{'s' * (share.subgraphs > 1)}"
-    if share.time_share is not None:
-        words += f", {percent(share.time_share)}" + (" of the time" if total is not None else "")
-    operators = "" if total is not None else operators_text(share.operators)
-    return f"{words}: {operators}" if operators else words
+    time = "" if share.time_share is None else percent(share.time_share)
+    operators = operators_text(share.operators)
+    # Of the first provider the share is explained, of the others what they got: mostly that is short.
+    more = (time and f"{time} of the time") if total is not None else ": ".join(filter(None, [time, operators]))
+    return f"{words} ({more})" if more else words
 
 
 def operators_text(operators: dict[str, int]) -> str:

@@ -12,6 +12,8 @@ from edgesweep.store.records import RunKind
 from edgesweep.store.tables import CellRow, RunRow
 
 _RUNS_BACK = 50
+#: Runs in which the times of a cell's nodes are looked for.
+_RUNS_OF_CELL = 10
 _RUNS_ASKED = 5
 _CANDIDATES = 6
 _GLOB = frozenset("*?[")
@@ -51,6 +53,19 @@ def find_cell(connection: Connection, text: str, run_id: str | None = None) -> t
     where = f"the run {run_id}" if run_id is not None else "any run in the store"
     meant = f", did you mean '{near}'?" if near else ""
     raise EdgesweepError("unknown_cell", f"no cell of {where} is called '{text}'{meant}")
+
+
+def runs_of_cell(connection: Connection, name: str, newest: str) -> tuple[str, ...]:
+    """The last sweeps that hold the cell of that name, newest first, from the run `newest` on back."""
+    started = select(RunRow.started).where(RunRow.id == newest).scalar_subquery()
+    query = (
+        select(RunRow.id)
+        .join(CellRow, CellRow.run_id == RunRow.id)
+        .where(CellRow.name == name, RunRow.kind == RunKind.SWEEP.value, RunRow.started <= started)
+        .order_by(RunRow.started.desc(), RunRow.id.desc())
+        .limit(_RUNS_OF_CELL)
+    )
+    return tuple(connection.execute(query).scalars())
 
 
 def _fits(wanted: str, name: str) -> bool:

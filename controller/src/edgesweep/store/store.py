@@ -22,7 +22,7 @@ from edgesweep.errors import EdgesweepError
 from edgesweep.export.result import ExportResult
 from edgesweep.plan.cell import Cell
 from edgesweep.store import queries
-from edgesweep.store.cells import find_cell
+from edgesweep.store.cells import find_cell, runs_of_cell
 from edgesweep.store.connection import open_engine, translated, writing
 from edgesweep.store.messages import StoredMessage, find_messages
 from edgesweep.store.records import (
@@ -232,6 +232,11 @@ class Store:
         """Stored failures whose message hash begins with `prefix`, those of the newest run first."""
         with self._read() as connection:
             return find_messages(connection, prefix)
+
+    def runs_of_cell(self, name: str, newest: str) -> tuple[str, ...]:
+        """The last sweeps that hold the cell of that name, newest first, from the run `newest` on back."""
+        with self._read() as connection:
+            return runs_of_cell(connection, name, newest)
 
     def earlier_outcomes(self, run: RunRecord) -> Mapping[str, Outcome]:
         """How each variant, by name, ended in the last complete matrix before `run` that has the plan's name and says so."""

@@ -61,10 +61,10 @@ def test_the_page_shows_operators_and_nodes_with_their_provider(view, cell):
     html = render_html(build_document(view))
     assert 'id="nodes"' in html
     assert "By operator" in html
-    assert "xnnpack 60 of 65 nodes, 90 % of the time; cpu 5 nodes, 10 %" in html
+    assert "xnnpack 60 of 65 nodes (90 % of the time), cpu 5 nodes (10 %)" in html
 
 
 def test_only_a_partial_cell_says_its_shares(cell):
-    assert partial_text(cell) == "xnnpack 60 of 65 nodes, 90 % of the time; cpu 5 nodes, 10 %"
+    assert partial_text(cell) == "xnnpack 60 of 65 nodes (90 % of the time), cpu 5 nodes (10 %)"
     assert partial_text({**cell, "tags": []}) == ""
     assert partial_text({**cell, "placement": None}) == ""
