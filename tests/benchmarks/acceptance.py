@@ -325,7 +325,8 @@ def main() -> int:
         env = {**os.environ, "EDGESWEEP_HOME": str(root / "home")}
         for part in (cold, warm, second_board):
             part(checks, env, root)
-    {"cpu_count": os.cpu_count(), "load_1_min": round(os.getloadavg()[0], 1), **checks.figures}
+    found = {"cpu_count": os.cpu_count(), "load_1_min": round(os.getloadavg()[0], 1), **checks.figures}
+    sys.stdout.write(json.dumps(found, indent=1) + "\n")
     return 1 if checks.failed else 0
 
 
