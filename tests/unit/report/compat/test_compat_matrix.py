@@ -184,6 +184,17 @@ def test_what_was_lost_or_ruled_out_is_not_said_to_fail(sample_doc):
     assert "ruled out" in hole_sentences(excluded)[0]
 
 
+def test_models_of_which_the_same_is_to_be_said_share_a_sentence(sample_doc):
+    doc = only(sample_doc, "pi5 and /cpu/ and opset18 and static")
+    for cell in doc["cells"]:
+        cell |= {"outcome": "lost", "stage": "upload", "cause": "device_unreachable"}
+    (said,) = hole_sentences(advise(build_compat(doc)))
+    assert said == (
+        "mobile-cnn, tiny-transformer and segmenter on pi5-kitchen: not known, since cells have no result yet "
+        "(lost at upload: device_unreachable)"
+    )
+
+
 def with_latency(doc, seconds, verdict="trusted"):
     """The passing cells with the latency that `seconds` gives for their name."""
     return doc | {
@@ -311,7 +322,7 @@ def test_of_ready_files_there_is_nothing_to_choose_and_each_takes_a_line(sample_
     assert len(re.findall(r"^test_\d+  as it is  18 ", text, flags=re.MULTILINE)) == 100
     assert "so that there is nothing to choose: 80 of 100 run on both devices." in " ".join(text.split())
     assert "the fewest variants" not in text
-    assert "and 8 lines more: -o md lists all" in text
+    assert "No variant of test_0, test_5, test_10, test_15 and 16 more runs on pi5-kitchen" in " ".join(text.split())
     failing = compat_document(narrow := not_everywhere(build_compat(doc)), advise(build_compat(doc)))
     assert len(narrow.rows) == len(failing["rows"]) == 20
     assert (failing["summary"]["rows"], failing["summary"]["running"]) == (100, 180)

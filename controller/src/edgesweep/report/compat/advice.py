@@ -48,7 +48,10 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """A target on which no variant of the model runs. `closest` is the square that came farthest."""
+    """A target on which no variant of the model runs.
+
+    `closest` is the square that came farthest; where it is not known whether any runs, one without a result.
+    """
 
     model: str
     target: str
@@ -243,7 +246,8 @@ def _hole(lab: _Lab, model: str, target: str) -> Hole:
     outcomes = {square.outcome for square in squares}
     ruled_out = all(square.outcome == "skipped" and not square.worst.get("prediction") for square in squares)
     why = Why.UNKNOWN if outcomes & _SILENT else Why.RULED_OUT if ruled_out else Why.FAILED
-    return Hole(model, target, why, max(squares, key=_distance))
+    told = [square for square in squares if square.outcome in _SILENT] if why is Why.UNKNOWN else squares
+    return Hole(model, target, why, max(told, key=_distance))
 
 
 def _distance(square: Square) -> tuple[bool, int]:

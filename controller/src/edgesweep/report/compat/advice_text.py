@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from edgesweep.report import units
@@ -82,8 +82,15 @@ def rows_of(advice: Advice, names: Names = NO_NAMES) -> Iterator[AdviceRow]:
 
 
 def hole_sentences(advice: Advice, names: Names = NO_NAMES) -> list[str]:
-    """What runs nowhere, and what came closest."""
-    return [hole_sentence(hole, names) for choice in advice.choices for hole in choice.holes]
+    """What runs nowhere, and what came closest; models of which the same is to be said share a sentence."""
+    alike: dict[str, list[Hole]] = {}
+    for choice in advice.choices:
+        for hole in choice.holes:
+            alike.setdefault(hole_sentence(replace(hole, model=""), names), []).append(hole)
+    return [
+        hole_sentence(replace(holes[0], model=_joined([hole.model for hole in holes])), names)
+        for holes in alike.values()
+    ]
 
 
 def hole_sentence(hole: Hole, names: Names = NO_NAMES) -> str:
