@@ -165,7 +165,8 @@ def placed(doc: Doc, openvino: frozenset[str]) -> tuple[Wrong, Doc]:
         nodes = {provider: count for provider, (count, _) in shares_of(cell).items() if count}
         there = nodes.get(OPENVINO, 0)
         word = "all" if there and len(nodes) == 1 else "some" if there else "none"
-        counted[f"{cell['outcome']} {cell['cause'] or ''}, {word} of the nodes".replace(" ,", ",")] += 1
+        where = f", {word} of the nodes" if cell["placement"] else ""
+        counted[f"{cell['cause'] or cell['outcome']}{where}"] += 1
         good = {"pass": bool(there), "fallback": not there and cell["cause"] == "no_nodes"}.get(cell["outcome"], True)
         if not good or (word == "some") != ("partial" in cell["tags"] and cell["outcome"] == "pass"):
             wrong.append(f"{cell['name']}: {cell['outcome']} {cell['cause']} {cell['tags']} {nodes}")
