@@ -94,6 +94,7 @@ def test_a_jetson_orin_nano(tmp_path: Path) -> None:
     device = describe_device("orin", tmp_path, root)
     assert (device.board, device.cpu_model) == ("NVIDIA Jetson Orin Nano Developer Kit", "Arm Cortex-A78AE")
     assert device.unified_memory
+    assert device.drivers == {"l4t": "36.4.0"}
     assert device.probes == (
         "cpufreq", "thermal", "memory", "load", "pressure", "cpu_time", "power_mode", "devfreq", "ina3221",
     )  # fmt: skip

@@ -172,6 +172,18 @@ def test_a_trial_tells_what_lies_in_its_cache_and_leaves_nothing(own_workshop, b
     assert not list(bench.folder.glob("provider-*"))
 
 
+def test_a_trial_that_times_nothing_tells_of_it_too(own_workshop, bench):
+    job = dynamic_job(bench, protocol={"untimed": True, "provider_cache": "empty", "io_mode": "host"})
+    job["other_inputs"] = [other(bench, "n4", np.ones((4, 4), "f4"))]
+    ended = compiling_workshop(own_workshop, more=PER_SHAPE).run(job)
+    assert ended.verdict == ("pass", "placement", ""), (ended.end, ended.stderr)
+    assert ended.stages[:3] == ["load", "compile", "first_run"]
+    told = ended.facts["compile"]
+    # One came with the session and one with the first run at two rows.
+    assert (told["files_after"], len(told["engine_hash"])) == (2, 64)
+    assert [(change["shape"], change["rebuilt"]) for change in told["shape_changes"]] == [("n4", True), ("", False)]
+
+
 def test_a_provider_that_compiles_anew_what_it_has_is_told_of(own_workshop, bench):
     """As OpenVINO does on a processor: a primed cache then says nothing of the start."""
     ended = compiling_workshop(own_workshop, anew=True).run(bench.good_job(protocol={"provider_cache": "primed"}))

@@ -69,6 +69,8 @@ METRICS = (
         Metric(f"cold_start_{name}", ("cold_start_s", name), "s")
         for name in ("import", "provider_load", "session", "first_run", "second_run")
     ),
+    Metric("compile", ("compile", "seconds"), "s"),
+    Metric("compile_rebuilds", ("compile", "rebuilds"), ""),
     Metric("sustained_ratio", ("sustained", "ratio"), ""),
     Metric("energy_per_inference", ("energy", "joules_per_inference"), "J"),
     Metric("harness_floor", ("harness_floor_s",), "s"),
