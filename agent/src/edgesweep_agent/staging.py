@@ -87,7 +87,7 @@ def job(
         "kind": "trial",
         "model_path": str(model),
         "inputs": [_tensor(tensor, blobs) for tensor in trial.inputs],
-        "references": [_tensor(tensor, blobs) for tensor in trial.references],
+        "references": [{**_tensor(tensor, blobs), "shape": list(tensor.shape)} for tensor in trial.references],
         "other_inputs": [
             {"shape": other.shape, "inputs": [_tensor(tensor, blobs) for tensor in other.inputs]}
             for other in trial.other_inputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Sequence, Union
 
 import numpy as np
 
@@ -44,19 +44,33 @@ class Comparison:
             self.cause, self.first_offender = cause, offender
 
 
-def load_references(files: Sequence[NamedFile]) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class Sample:
+    """Some elements of a large reference of `shape`: `values` stand at the flat `positions`."""
+
+    shape: tuple[int, ...]
+    positions: np.ndarray
+    values: np.ndarray
+
+
+Reference = Union[np.ndarray, Sample]
+
+
+def load_references(files: Sequence[NamedFile]) -> dict[str, Reference]:
     """Map the reference files into memory; their pages go with the arrays.
 
     Raises:
         TrialFailed: wrong_output, a file is not a plain `.npy` array.
     """
-    references = {}
+    references: dict[str, Reference] = {}
     for file in files:
         try:
             try:
-                references[file.name] = np.load(file.path, mmap_mode="r", allow_pickle=False)
+                loaded = np.load(file.path, mmap_mode="r", allow_pickle=False)
             except ValueError:  # an empty array cannot be mapped
-                references[file.name] = np.load(file.path, allow_pickle=False)
+                loaded = np.load(file.path, allow_pickle=False)
+            sampled = loaded.dtype.names == ("position", "value")
+            references[file.name] = Sample(file.shape, loaded["position"], loaded["value"]) if sampled else loaded
         except (OSError, ValueError, EOFError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk's words say nothing about the array
@@ -67,13 +81,13 @@ def load_references(files: Sequence[NamedFile]) -> dict[str, np.ndarray]:
 
 
 def compare_outputs(
-    outputs: Mapping[str, Any], references: Mapping[str, np.ndarray], tolerance: Tolerance
+    outputs: Mapping[str, Any], references: Mapping[str, Reference], tolerance: Tolerance
 ) -> Comparison:
     """Hold every output that has a reference against it.
 
     Args:
         outputs: arrays by name, as the session gave them.
-        references: arrays by name; an output without one is not compared.
+        references: arrays by name; an output without one is not compared, of one with a sample only its elements are.
         tolerance: |a-b| <= absolute + relative*|b| for floats, or SQNR where `sqnr_db` is set. Shapes, positions of
             NaN and infinity, integers, booleans and strings must be equal.
 
@@ -112,7 +126,7 @@ def sqnr_db(noise_energy: float, signal_energy: float) -> float:
     return 10 * math.log10(signal_energy / noise_energy)
 
 
-def _compare_one(name: str, output: Any, reference: np.ndarray, tolerance: Tolerance, found: Comparison) -> None:
+def _compare_one(name: str, output: Any, reference: Reference, tolerance: Tolerance, found: Comparison) -> None:
     if not isinstance(output, np.ndarray):
         found.measurable = False
         found.offend("wrong_output", f"{name}: the model has no such tensor output")
@@ -121,17 +135,20 @@ def _compare_one(name: str, output: Any, reference: np.ndarray, tolerance: Toler
         found.measurable = False
         found.offend("wrong_output", f"{name}: shape {list(output.shape)} instead of {list(reference.shape)}")
         return
-    floats = (output.dtype.kind == "f", reference.dtype.kind == "f")
+    positions = reference.positions if isinstance(reference, Sample) else None
+    values = reference.values if isinstance(reference, Sample) else reference
+    floats = (output.dtype.kind == "f", values.dtype.kind == "f")
     if floats[0] != floats[1]:
         found.measurable = False
-        found.offend("wrong_output", f"{name}: type {output.dtype} instead of {reference.dtype}")
+        found.offend("wrong_output", f"{name}: type {output.dtype} instead of {values.dtype}")
         return
     noise = signal = 0.0
-    flat_output, flat_reference = output.reshape(-1), reference.reshape(-1)
-    for start in range(0, flat_output.size, CHUNK):
-        part = flat_output[start : start + CHUNK]
+    flat_output, flat_reference = output.reshape(-1), values.reshape(-1)
+    for start in range(0, flat_reference.size, CHUNK):
+        chosen = None if positions is None else positions[start : start + CHUNK]
+        part = flat_output[start : start + CHUNK] if chosen is None else flat_output[chosen]
         wanted = flat_reference[start : start + CHUNK]
-        place = _Place(name, start, reference.shape)
+        place = _Place(name, start, reference.shape, chosen)
         if floats[0]:
             energies = _compare_floats(part, wanted, place, tolerance, found)
             noise, signal = noise + energies[0], signal + energies[1]
@@ -140,21 +157,23 @@ def _compare_one(name: str, output: Any, reference: np.ndarray, tolerance: Toler
     if floats[0] and tolerance.sqnr_db is not None:
         ratio = sqnr_db(noise, signal)
         # No signal, so no ratio: then only noise below the absolute tolerance is as good as none.
-        silent = signal == 0 and math.sqrt(noise / max(1, output.size)) <= tolerance.absolute
+        silent = signal == 0 and math.sqrt(noise / max(1, values.size)) <= tolerance.absolute
         if ratio < tolerance.sqnr_db and not silent:
             found.offend("wrong_output", f"{name}: SQNR {ratio:.1f} dB where {tolerance.sqnr_db:g} dB are asked for")
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a chunk lies: flat position `start` in output `name` of `shape`."""
+    """Where a chunk lies: flat position `start` in output `name` of `shape`, or the flat positions that were `chosen`."""
 
     name: str
     start: int
     shape: tuple[int, ...]
+    chosen: np.ndarray | None = None
 
     def at(self, position: int) -> str:
-        index = np.unravel_index(self.start + position, self.shape) if self.shape else ()
+        flat = self.start + position if self.chosen is None else int(self.chosen[position])
+        index = np.unravel_index(flat, self.shape) if self.shape else ()
         return f"{self.name}[{','.join(str(int(part)) for part in index)}]"
 
 

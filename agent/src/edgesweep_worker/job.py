@@ -9,10 +9,14 @@ from typing import Any, Mapping
 
 @dataclass(frozen=True)
 class NamedFile:
-    """A tensor of the model and the `.npy` file that holds it."""
+    """A tensor of the model and the `.npy` file that holds it.
+
+    Of a large reference the file holds some elements only, as an array of (position, value); `shape` is that of the whole.
+    """
 
     name: str
     path: str
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,7 @@ def plugin_libraries(data: dict[str, Any]) -> tuple[PluginLibrary, ...]:
 
 
 def _files(items: list[dict[str, Any]] | None) -> tuple[NamedFile, ...]:
-    return tuple(NamedFile(item["name"], item["path"]) for item in items or ())
+    return tuple(NamedFile(item["name"], item["path"], tuple(item.get("shape") or ())) for item in items or ())
 
 
 def _known(kind: Any, data: dict[str, Any] | None) -> Any:

@@ -177,13 +177,36 @@ def test_a_proof_that_was_stopped_from_outside_says_nothing_about_the_file(host,
     assert (again.passed, again.cached) == (True, False)
 
 
-def test_references_too_large_for_a_board_are_noted_and_kept(host, tmp_path, monkeypatch):
-    monkeypatch.setattr("edgesweep.export.proof.payloads.REFERENCES_MAX_BYTES", 8)
+def test_of_references_too_large_for_a_board_a_sample_is_sent_with_its_places(host, tmp_path, monkeypatch):
     path = save(tmp_path / "m.onnx")
-    payload = host.take(path).payloads["example"]
-    assert payload.references == ()
-    assert "compared on the host only" in payload.reference_note
-    assert host.take(path).cached
+    (whole,) = host.take(path, Shape((("batch", 50),))).payloads["batch50"].references
+    monkeypatch.setattr("edgesweep.export.proof.payloads.REFERENCES_MAX_BYTES", 8)
+    monkeypatch.setattr("edgesweep.export.proof.payloads.SAMPLED_ELEMENTS", 10)
+    fresh = Host(tmp_path / "fresh")
+    payload = fresh.take(path, Shape((("batch", 50),))).payloads["batch50"]
+    (sampled,) = payload.references
+    assert payload.sampled == 10
+    assert (
+        (sampled.name, sampled.dtype, sampled.shape)
+        == ("y", "float32", (50, 2))
+        == (whole.name, whole.dtype, whole.shape)
+    )
+    held, values = fresh.load(sampled), host.load(whole).reshape(-1)
+    assert len(set(held["position"].tolist())) == 10
+    assert (np.diff(held["position"]) > 0).all()
+    assert (held["value"] == values[held["position"]]).all()
+    # Drawn alike each time: the artifact's payload is the same blob tomorrow.
+    again = Host(tmp_path / "again").take(path, Shape((("batch", 50),)))
+    assert again.payloads["batch50"] == payload
+
+
+def test_a_small_output_beside_a_large_one_is_sent_whole(host, tmp_path, monkeypatch):
+    monkeypatch.setattr("edgesweep.export.proof.payloads.REFERENCES_MAX_BYTES", 8)
+    payload = host.take(save(tmp_path / "m.onnx")).payloads["example"]
+    (reference,) = payload.references
+    assert host.load(reference).dtype == np.float32
+    assert payload.sampled == host.load(reference).size
+    assert host.take(tmp_path / "m.onnx").cached
 
 
 def test_a_host_without_onnx_takes_the_file_by_its_header(host, tmp_path, monkeypatch):

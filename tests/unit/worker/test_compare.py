@@ -11,6 +11,7 @@ np = pytest.importorskip("numpy")
 
 from edgesweep_worker.compare import (  # noqa: E402 - numpy must be there first
     CHUNK,
+    Sample,
     compare_outputs,
     load_references,
     nan_tags,
@@ -177,3 +178,56 @@ def test_references_are_mapped_and_empty_ones_are_read(tmp_path):
     with pytest.raises(TrialFailed) as caught:
         load_references([NamedFile("c", str(tmp_path / "c.npy"))])
     assert caught.value.cause == "wrong_output"
+
+
+# References of which there is a sample only
+
+
+def sampled(reference, *positions):
+    flat = np.asarray(positions, dtype=np.int64)
+    return Sample(reference.shape, flat, reference.reshape(-1)[flat])
+
+
+def test_of_a_sample_only_its_elements_are_compared():
+    reference = np.arange(12, dtype=np.float32).reshape(3, 4)
+    output = reference.copy()
+    output[0, 1] = output[2, 3] = 99
+    assert compare_outputs({"y": output}, {"y": sampled(reference, 0, 5)}, Tolerance()).cause == ""
+    found = compare_outputs({"y": output}, {"y": sampled(reference, 0, 5, 11)}, Tolerance())
+    assert (found.cause, found.first_offender) == ("wrong_output", "y[2,3]: 99 instead of 11")
+    assert found.max_absolute_error == 88
+
+
+def test_a_sample_tells_the_shape_and_the_type_of_the_whole():
+    reference = np.zeros((3, 4), dtype=np.float32)
+    sample = sampled(reference, 1, 2)
+    assert "shape [12]" in compare_outputs({"y": reference.reshape(-1)}, {"y": sample}, Tolerance()).first_offender
+    assert "type int64" in compare_outputs({"y": reference.astype(int)}, {"y": sample}, Tolerance()).first_offender
+
+
+def test_a_sample_larger_than_a_chunk_is_compared_to_its_end():
+    reference = np.zeros(CHUNK * 2 + 10, dtype=np.float32)
+    output = reference.copy()
+    output[-1] = 5
+    positions = [*range(CHUNK + 5), reference.size - 1]
+    found = compare_outputs({"y": output}, {"y": sampled(reference, *positions)}, Tolerance())
+    assert found.first_offender == f"y[{reference.size - 1}]: 5 instead of 0"
+
+
+def test_a_sample_is_told_from_a_whole_reference_by_its_file(tmp_path):
+    held = np.array([(1, 2.5), (7, -1.0)], [("position", "<i8"), ("value", np.float32)])
+    np.save(str(tmp_path / "s.npy"), held, allow_pickle=False)
+    loaded = load_references([NamedFile("y", str(tmp_path / "s.npy"), (2, 4))])["y"]
+    assert loaded.shape == (2, 4)
+    output = np.zeros((2, 4), dtype=np.float32)
+    output[0, 1], output[1, 3] = 2.5, -1
+    assert compare_outputs({"y": output}, {"y": loaded}, Tolerance()).cause == ""
+
+
+def test_a_trial_compares_with_a_sample(workshop, bench):
+    model = bench.affine()
+    for wrong, verdict in ((0, ("pass", "placement", "")), (1, ("failed", "verify", "wrong_output"))):
+        held = np.array([(0, model.y[0, 0]), (4, model.y[1, 1] + wrong)], [("position", "<i8"), ("value", np.float32)])
+        job = bench.job(model.path, {"x": model.x}, {"y": held})
+        job["references"][0]["shape"] = [2, 3]
+        assert workshop.run(job).verdict == verdict

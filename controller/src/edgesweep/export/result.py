@@ -37,7 +37,9 @@ class Payload:
     """What a trial at one shape needs: inputs and torch's outputs for them, as digest-named tensors.
 
     `reference_note` says why `references` is empty when it is. `items` is the batch: items per inference. `denormals` counts
-    the numbers of the inputs that are so small that many processors take a slow path for them.
+    the numbers of the inputs that are so small that many processors take a slow path for them. `sampled` is the number of
+    elements that the references hold where they are too large to be sent whole, 0 where they are whole: such a tensor's blob
+    is an array of (position, value), its shape that of the whole.
     """
 
     sizes: tuple[tuple[str, int], ...]
@@ -46,6 +48,7 @@ class Payload:
     items: int = 1
     reference_note: str = ""
     denormals: int = 0
+    sampled: int = 0
 
 
 @dataclass(frozen=True, slots=True)

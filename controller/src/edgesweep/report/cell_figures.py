@@ -174,12 +174,19 @@ def numerics(export: ExportResult | None, trials: Sequence[TrialRecord], shape: 
         **figures,
         "where": where if found else None,
         "reference_note": note,
+        "sampled_elements": _sampled(export, shape),
         "tolerance": plain(agreed.tolerance if on_device or export is None else export.tolerance),
         "tolerance_from": agreed.origin if on_device else _origin_at_export(export),
         "tolerance_note": agreed.note if on_device else "",
         "sizes_tried": list(export.sizes_tried) if export else [],
         "at_export": plain(at_export),
     }
+
+
+def _sampled(export: ExportResult | None, shape: str) -> int | None:
+    """How many elements of the outputs were compared on the device, where the references are too large to be sent whole."""
+    payload = export.payloads.get(shape) if export else None
+    return (payload.sampled or None) if payload else None
 
 
 def _origin_at_export(export: ExportResult | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from edgesweep.export.result import Payload
 from edgesweep.models.drawing import denormals_in
 from edgesweep.plan.cell import Shape
 
-#: References beyond this are not sent: a board's memory and link have better uses, and the host has compared them.
+#: Of references beyond this a sample is sent: a board's memory and link have better uses, and the host has compared them whole.
 REFERENCES_MAX_BYTES = 64 << 20
+#: Elements of such a sample, over all outputs together.
+SAMPLED_ELEMENTS = 1 << 20
 
 _IMAGE_RANK = 4
 
@@ -42,14 +45,17 @@ def payload_of(
     """
     inputs = tuple(_store(value.name, case.inputs[value.name], blobs) for value in facts.inputs)
     files = case.references or ()
-    if sum(path.stat().st_size for path in files) > REFERENCES_MAX_BYTES:
-        files, note = (), f"the references are larger than {REFERENCES_MAX_BYTES >> 20} MiB; compared on the host only"
-    references = tuple(_store(value.name, path, blobs) for value, path in zip(facts.outputs, files, strict=bool(files)))
+    whole = sum(path.stat().st_size for path in files) <= REFERENCES_MAX_BYTES
+    most = None if whole else SAMPLED_ELEMENTS // len(files)
+    references = tuple(
+        _store_reference(value.name, path, blobs, most) for value, path in zip(facts.outputs, files, strict=bool(files))
+    )
     # Only what the user gave can hold any: those that are drawn hold none.
     denormals = sum(
         denormals_in(np.load(case.inputs[value.name], mmap_mode="r", allow_pickle=False)) for value in facts.inputs
     )
-    return Payload(shape.sizes, inputs, references, _items(inputs, dynamic), note, denormals)
+    sampled = 0 if most is None else sum(min(math.prod(tensor.shape), most) for tensor in references)
+    return Payload(shape.sizes, inputs, references, _items(inputs, dynamic), note, denormals, sampled)
 
 
 def missing_input(case: Case, inputs: Sequence[Declared]) -> str | None:
@@ -60,6 +66,24 @@ def missing_input(case: Case, inputs: Sequence[Declared]) -> str | None:
 def _store(name: str, path: Path, blobs: Blobs) -> Tensor:
     array = np.load(path, allow_pickle=False)
     return Tensor(name, blobs.put_file(path), str(array.dtype), tuple(array.shape))
+
+
+def _store_reference(name: str, path: Path, blobs: Blobs, most: int | None) -> Tensor:
+    """The reference at `path` whole or, of one with more than `most` elements, so many of them with their flat positions.
+
+    Positions are drawn, since any regular step may be blind to a regular fault, and travel with the values: nothing is left
+    for a board to draw again.
+    """
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if most is None or array.size <= most:
+        return _store(name, path, blobs)
+    positions = np.random.default_rng(0).choice(array.size, most, replace=False, shuffle=False)
+    sample = np.empty(most, [("position", "<i8"), ("value", array.dtype)])
+    sample["position"] = np.sort(positions)
+    sample["value"] = array.reshape(-1)[sample["position"]]
+    file = path.with_name(f"{path.stem}.sample.npy")
+    np.save(file, sample, allow_pickle=False)
+    return Tensor(name, blobs.put_file(file), str(array.dtype), tuple(array.shape))
 
 
 def _items(inputs: Sequence[Tensor], dynamic: Mapping[str, Mapping[int, str]]) -> int:
