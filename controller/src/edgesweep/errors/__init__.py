@@ -15,8 +15,13 @@ __all__ = ["CATALOGUE", "CAUSES", "EdgesweepError", "Entry", "ExitCode", "is_rep
 
 CATALOGUE: dict[str, Entry] = {entry.code: entry for entry in (*EXPORT_CAUSES, *DEVICE_CAUSES, *COMMAND_ERRORS)}
 
-#: The codes that a cell can end with, by their own order: of the export, of the device, and the device's disk.
-CAUSES: dict[str, Entry] = {entry.code: entry for entry in (*EXPORT_CAUSES, *DEVICE_CAUSES, CATALOGUE["disk_full"])}
+#: Reasons of commands that a cell can end with as well: what the plan gives does not fit, or the board's disk is full.
+_ALSO_CAUSES = ("inputs_unusable", "disk_full")
+
+#: The codes that a cell can end with, by their own order.
+CAUSES: dict[str, Entry] = {
+    entry.code: entry for entry in (*EXPORT_CAUSES, *DEVICE_CAUSES, *(CATALOGUE[code] for code in _ALSO_CAUSES))
+}
 
 
 class EdgesweepError(Exception):

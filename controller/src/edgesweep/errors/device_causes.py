@@ -122,7 +122,7 @@ DEVICE_CAUSES = (
         "run_error",
         "onnxruntime failed while it ran the model",
         "see the runtime's own message in the detail",
-        stages=_RUNNING,
+        stages=f"check {_RUNNING}",
     ),
     cause(
         "nondeterministic_output",
