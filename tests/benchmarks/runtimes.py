@@ -150,6 +150,17 @@ def absent_providers(doc: Doc, openvino: frozenset[str]) -> Wrong:
     return {"a provider that is not there": wrong}
 
 
+def foreseen(doc: Doc) -> Wrong:
+    """What the limits of a runtime said before the board was asked is what it ended with."""
+    wrong = []
+    for cell in filter(reached, doc["cells"]):
+        cause = cell["cause"] if cell["cause"] in {"ir_unsupported", "opset_unsupported"} else ""
+        said = cell["prediction"] or {"cause": "", "state": "proven"}
+        if cell["cause"] != "provider_unavailable" and (said["cause"], said["state"]) != (cause, "proven"):
+            wrong.append(f"{cell['name']}: {cell['cause']}, predicted {said['cause']}, {said['state']}")
+    return {"predicted wrongly": wrong}
+
+
 def shares_of(cell: Doc) -> dict[str, tuple[int, float | None]]:
     """Nodes and share of the time by provider."""
     shares = (cell["placement"] or {}).get("shares") or []
@@ -270,7 +281,7 @@ def sweep(lab: Lab, arguments: argparse.Namespace) -> tuple[Doc, Wrong]:
 
     doc, planned, seconds["sweep"] = lab.run("zoo", plan)
     on_openvino, placement = placed(doc, openvino)
-    wrong |= ends_are_whole(doc, planned) | absent_providers(doc, openvino) | on_openvino
+    wrong |= ends_are_whole(doc, planned) | absent_providers(doc, openvino) | foreseen(doc) | on_openvino
     begun = time.perf_counter()
     oracle = Oracle(pythons, lab.root / "oracle", lab.root / "home" / "cache" / "exports" / "blobs")
     wrong["other than plain onnxruntime"] = oracle.judge(doc)

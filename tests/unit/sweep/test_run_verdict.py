@@ -67,3 +67,34 @@ def test_only_what_passed_before_is_a_new_failure(view_of, make_cell) -> None:
     assert verdict.exit_code is ExitCode.FINDING
     assert verdict.reasons == ("1 cell failed that passed in the run before",)
     assert judge_run(view, ["new-failure"], previous={}).exit_code is ExitCode.OK
+
+
+def tagged(view: RunView, *tags: str) -> RunView:
+    """The view with one tag per cell, in order."""
+    records = [
+        dataclasses.replace(record, end=dataclasses.replace(record.end, tags=(tag,)))
+        for record, tag in zip(view.cells, tags, strict=True)
+    ]
+    return dataclasses.replace(view, cells=tuple(records))
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.FALLBACK])
+def test_a_known_failure_counts_for_no_word(view_of, outcome) -> None:
+    words = ["failure", "fallback", "new-failure", "regression", "untrusted"]
+    view = view_of((outcome, "crash"))
+    before = {view.cells[0].cell.key: Outcome.PASS}
+    assert judge_run(view, words, previous=before).exit_code is ExitCode.FINDING
+    verdict = judge_run(tagged(view, "known"), words, previous=before)
+    assert (verdict.exit_code, verdict.reasons, verdict.fixed) == (ExitCode.OK, (), ())
+
+
+def test_another_failure_counts_beside_a_known_one(view_of) -> None:
+    view = tagged(view_of((Outcome.FAILED, "crash"), (Outcome.FAILED, "oom")), "known", "shared_host")
+    verdict = judge_run(view, ["failure"], previous={})
+    assert (verdict.exit_code, verdict.reasons) == (ExitCode.FINDING, ("1 cell failed",))
+
+
+def test_what_is_fixed_is_named(view_of) -> None:
+    view = tagged(view_of((Outcome.PASS, ""), (Outcome.FAILED, "crash")), "fixed", "known")
+    verdict = judge_run(view, ["failure"], previous={})
+    assert (verdict.exit_code, verdict.fixed) == (ExitCode.OK, (view.cells[0].cell.name,))

@@ -121,6 +121,9 @@ def run_to_end(
         verdict = judge_run(view, fail_on, previous=previous)
         for reason in verdict.reasons:
             click.echo(f"exit {verdict.exit_code.value}: {reason}", err=True)
+        if verdict.fixed:
+            others = f" and {len(verdict.fixed) - 1} more" if len(verdict.fixed) > 1 else ""
+            click.echo(f"fixed, though still in the plan's known_failures: {verdict.fixed[0]}{others}", err=True)
         if verdict.resumable:
             click.echo(f"next: {request.resume_command} {run_id}", err=True)
         return RunEnd(verdict.exit_code, run_id)

@@ -19,12 +19,14 @@ _BAD = frozenset({Outcome.FAILED, Outcome.FALLBACK})
 class RunVerdict:
     """The exit code and, in one sentence each, why it is not 0.
 
-    `resumable` tells whether a resume can still give some lost cell its outcome.
+    `resumable` tells whether a resume can still give some lost cell its outcome; `fixed` names the cells that pass
+    although the plan lists them as known failures.
     """
 
     exit_code: ExitCode
     reasons: tuple[str, ...]
     resumable: bool = False
+    fixed: tuple[str, ...] = ()
 
 
 def judge_run(view: RunView, fail_on: Collection[str], *, previous: Mapping[str, Outcome]) -> RunVerdict:
@@ -70,7 +72,8 @@ def judge_run(view: RunView, fail_on: Collection[str], *, previous: Mapping[str,
         code = ExitCode.USAGE
         reasons.append(f"the plan names a model that cannot be loaded: {', '.join(unusable)}")
     resumable = any(is_incomplete(record) and record.cell.runtime != UNKNOWN_RUNTIME for record in view.cells)
-    return RunVerdict(code, tuple(reasons), resumable)
+    fixed = tuple(cell.name for cell, end in ends if "fixed" in end.tags)
+    return RunVerdict(code, tuple(reasons), resumable, fixed)
 
 
 def is_incomplete(record: CellRecord) -> bool:
