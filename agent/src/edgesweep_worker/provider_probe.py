@@ -16,6 +16,8 @@ from edgesweep_worker.job import PluginLibrary, TrialJob, trial_job
 
 CPU = "CPUExecutionProvider"
 _MESSAGE_LIMIT = 500
+#: Of what a library wrote itself; the sentence before it takes the rest.
+_WORDS_LIMIT = 300
 
 _DENSE, _IMAGE = (1, 8), (1, 3, 8, 8)
 
@@ -170,5 +172,7 @@ def _own_words(scratch_dir: str) -> Iterator[Callable[[], str]]:
 
 
 def _tail(descriptor: int) -> str:
+    """The last whole lines."""
     size = os.fstat(descriptor).st_size
-    return os.pread(descriptor, _MESSAGE_LIMIT, max(0, size - _MESSAGE_LIMIT)).decode("utf-8", "replace").strip()
+    text = os.pread(descriptor, _WORDS_LIMIT, max(0, size - _WORDS_LIMIT)).decode("utf-8", "replace")
+    return (text.partition("\n")[2] if size > _WORDS_LIMIT else text).strip()

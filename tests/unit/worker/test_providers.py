@@ -1,10 +1,12 @@
 """What is known of providers is whole, plain data, and lights up no room of the worker."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from edgesweep_worker import providers
 from edgesweep_worker.providers import SHORT_NAMES, all_facts, facts_of
 
 PAGE = Path(__file__).parents[3] / "docs" / "providers.md"
@@ -23,7 +25,10 @@ def test_the_files_and_the_table_agree() -> None:
 
 
 def test_reading_all_facts_loads_nothing_else_of_the_worker() -> None:
-    loaded = subprocess.run([sys.executable, "-c", _LOADED], capture_output=True, text=True, check=True).stdout.split()
+    environment = {**os.environ, "PYTHONPATH": str(Path(providers.__file__).parents[2])}
+    command = [sys.executable, "-c", _LOADED]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    loaded = told.stdout.split()
     strangers = [
         name for name in loaded if name != "edgesweep_worker" and not name.startswith("edgesweep_worker.providers")
     ]
