@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,6 +116,24 @@ def start_agent(tmp_path: Path) -> Iterator[Callable[..., AgentProcess]]:
     for agent in started:
         if agent.process and agent.process.poll() is None:
             agent.stop()
+
+
+@pytest.fixture(scope="session")
+def build_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Builds a shared library from a C file of this folder, with the machine's own compiler."""
+    compiler = shutil.which("cc")
+    folder = tmp_path_factory.mktemp("libraries")
+
+    def build(source: str, name: str, *flags: str) -> Path:
+        if compiler is None:
+            pytest.skip(f"NO C COMPILER HERE: what {source} does was not tried")
+        library = folder / f"lib{name}.so"
+        strict = ("-Wall", "-Wextra", "-Werror")
+        command = [compiler, "-shared", "-fPIC", *strict, *flags, "-o", library, Path(__file__).with_name(source)]
+        subprocess.run(command, check=True)
+        return library
+
+    return build
 
 
 class Lab:

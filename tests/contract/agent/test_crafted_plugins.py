@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,7 @@ from edgesweep_proto.trial import Provider, Stage, TrialOutcome, TrialResult
 
 Start = Callable[..., Any]
 Connect = Callable[..., Any]
-
-SOURCE = Path(__file__).with_name("crafted_plugin.c")
+Build = Callable[..., Path]
 
 #: What each does, and the cause and signal that a trial asking for it ends with.
 MISCHIEF = {
@@ -45,31 +42,11 @@ SLEEP_DEADLINE_S = 5.0
 
 
 @pytest.fixture(scope="module")
-def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def libraries(build_library: Build) -> dict[str, Path]:
     """One library for each mischief."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("NO C COMPILER HERE: the libraries that misbehave were not tried")
-    folder = tmp_path_factory.mktemp("crafted")
-    built = {}
-    for name in MISCHIEF:
-        built[name] = folder / f"libcrafted_{name.lower()}.so"
-        subprocess.run(
-            [
-                compiler,
-                "-shared",
-                "-fPIC",
-                "-Wall",
-                "-Wextra",
-                "-Werror",
-                f"-DMISCHIEF={name}",
-                "-o",
-                built[name],
-                SOURCE,
-            ],
-            check=True,
-        )
-    return built
+    return {
+        name: build_library("crafted_plugin.c", f"crafted_{name.lower()}", f"-DMISCHIEF={name}") for name in MISCHIEF
+    }
 
 
 def provider_of(mischief: str) -> str:
