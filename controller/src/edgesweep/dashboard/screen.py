@@ -29,6 +29,7 @@ _SHARED_ROOM = 8
 _BAR_WIDTH = 28
 _COUNT_COLUMN = 3
 _QUIET_STATES = frozenset({"idle", "done", "waiting"})
+_MINUTE_S = 60.0
 #: What a trial waits for before it begins, as the gate that holds it is called.
 _WAITS = {"thermal": "to cool", "idle": "to be idle"}
 
@@ -194,11 +195,13 @@ def _state(line: DeviceLine) -> Text:
 
 
 def _stage(view: SweepView, line: DeviceLine) -> Text:
-    """The stage and how long it has taken: `measure 4 s`, or what the trial waits for: `to cool 45 s`."""
+    """The stage and how long it has taken: `measure 4 s`, `compile 12 min`, or what the trial waits for: `to cool 45 s`."""
     if not line.stage:
         return Text("")
     word = _WAITS.get(line.waits_for, line.waits_for) or line.stage
-    return Text(f"{word} {units.duration(view.now() - line.stage_at)}")
+    taken = view.now() - line.stage_at
+    # From a minute on without seconds: the column would cut them off where a provider compiles for long.
+    return Text(f"{word} {units.duration(taken) if taken < _MINUTE_S else units.age(taken)}")
 
 
 def _sensors(view: SweepView, line: DeviceLine) -> Text:
