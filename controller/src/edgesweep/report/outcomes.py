@@ -124,7 +124,7 @@ def group_findings(doc: Doc) -> list[Finding]:
         key = (outcome, stage, cause, about, by)
         if key not in groups:
             link = str(cell.get("link") or link_of(cause))
-            groups[key] = Finding(outcome, stage, cause, text, _remedy(doc, cell, outcome, cause), about, link)
+            groups[key] = Finding(outcome, stage, cause, text, remedy_of(doc, cell, outcome, cause), about, link)
         groups[key].by_message.setdefault(message, []).append(cell)
     ranked = {word: place for place, word in enumerate(order)}
     return sorted(groups.values(), key=lambda group: (ranked.get(group.outcome, len(order)), -len(group.cells)))
@@ -136,7 +136,8 @@ def _text(outcome: str, cause: str) -> str:
     return OUTCOMES[outcome].meaning if outcome in OUTCOMES and not cause else ""
 
 
-def _remedy(doc: Doc, cell: Cell, outcome: str, cause: str) -> str:
+def remedy_of(doc: Doc, cell: Cell, outcome: str, cause: str) -> str:
+    """What to do about a cell that ended with `outcome` and `cause`, its commands ready to be copied."""
     if outcome == UNFINISHED:
         return f"go on with `edgesweep run --resume {doc['run']['id']}`"
     if cause == "unknown" and short_hash(cell):

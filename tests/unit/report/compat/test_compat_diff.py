@@ -104,6 +104,15 @@ def test_what_became_of_a_cell(runs, name, fields, kind):
     assert bool(diff.worse) == (kind in {Kind.NEWLY_FAILING, Kind.MOVED_TO_FALLBACK})
 
 
+def test_words_that_nobody_knows_are_told_apart(runs):
+    for doc, digest in zip(runs, ("ab" * 32, "cd" * 32), strict=True):
+        change(doc, FAILED, **failing("unknown"), diagnosis={"message_hash": digest})
+    assert kind_of(runs, FAILED) is Kind.CHANGED_CAUSE
+    assert "failed at load: unknown abab" in printed(compare_runs(*runs))
+    change(runs[0], FAILED, diagnosis={"message_hash": "cd" * 32})
+    assert kind_of(runs, FAILED) is None
+
+
 def test_a_failure_that_is_predicted_the_second_time_did_not_change(runs):
     change(runs[0], FAILED, **failing("oom"))
     change(runs[1], FAILED, outcome="skipped", stage="load", cause="predicted_failure", prediction=PREDICTED)

@@ -292,8 +292,7 @@ def test_the_page_stands_alone_and_every_letter_leads_to_its_finding(sample_doc)
     ids = set(re.findall(r'id="([^"]+)"', page))
     assert set(re.findall(r'href="#([^"]+)"', page)) <= ids
     assert {f"f{entry.letter}" for entry in legend_of(matrix).entries} <= ids
-    assert not re.search(r"(?:src|href)=\"(?!#)", page)
-    assert "://" not in page.replace("https://tracker.invalid", "")
+    assert not re.search(r"<link|<img|@import|url\(|src=", page)
     assert sentence(matrix) in page
     assert "What to do: ask for the opset that was produced" in page
 

@@ -157,17 +157,31 @@ def test_a_flavoured_runtime_is_not_another_version(sample_doc):
 
 def test_a_diagnosis_is_told_where_there_is_one(sample_doc):
     cell = cell_of(sample_doc, FALLEN)
-    cell["trials"][-1] |= {
-        "signal": 11,
-        "diagnosis": {"evidence": "signal", "operator": {"name": "GridSample", "domain": "", "version": 20}, "message_hash": "ab" * 32},
+    cell["trials"][-1]["signal"] = 11
+    operator = {"domain": "ai.onnx", "name": "Det", "version": 11, "types": ["float16"], "node": "n"}
+    cell["diagnosis"] = {
+        "evidence": "message", "pattern": "no-kernel", "status": "NOT_IMPLEMENTED", "subject": "", "operator": operator,
+        "normalised": "", "message_hash": "ab" * 32, "cause": "unsupported_op", "rule": "",
     }  # fmt: skip
     (evidence,) = [part for part in build_story(sample_doc, FALLEN).parts if part.title == "evidence"]
-    assert evidence.lines == (
+    assert evidence.lines[:3] == (
         "the worker was killed by signal 11",
-        "told from signal",
-        "name GridSample, version 20",
-        "message hash abababababab",
+        "told from message, by the pattern no-kernel, status NOT_IMPLEMENTED",
+        "operator ai.onnx Det(11) float16",
     )
+    assert evidence.lines[3].startswith("message hash abab")
+
+
+def test_words_that_nobody_knows_can_be_taught(sample_doc):
+    cell = cell_of(sample_doc, FALLEN)
+    cell |= {
+        "outcome": "failed",
+        "stage": "load",
+        "cause": "unknown",
+        "remedy": "",
+        "diagnosis": {"message_hash": "ab" * 32},
+    }
+    assert "edgesweep failure learn abab" in build_story(sample_doc, FALLEN).remedy
 
 
 def test_agreement_with_another_place_is_told(sample_doc):

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from edgesweep.report.diagnosis_words import short_hash
 from edgesweep.report.facts import short_provider
 from edgesweep.report.outcomes import UNFINISHED, Cell, Doc, outcome_of
 from edgesweep.report.predictions import is_skipped_as_predicted
 
+_UNKNOWN = "unknown"
 _RAN = frozenset({"pass", "fallback"})
 #: A provider whose share of the nodes changed by more has gained or lost some, though the artifact is another.
 _MOVED_SHARE = 0.01
@@ -134,10 +136,10 @@ def _end(cell: Cell) -> str:
     return "failed" if is_skipped_as_predicted(cell) else outcome_of(cell)
 
 
-def _why(cell: Cell) -> tuple[str, Any, Any]:
-    """Outcome, stage and cause, whether it was tried or predicted."""
-    predicted = is_skipped_as_predicted(cell)
-    return _end(cell), cell.get("stage"), cell["prediction"]["cause"] if predicted else cell.get("cause") or ""
+def _why(cell: Cell) -> tuple[str, Any, Any, str]:
+    """Outcome, stage and cause, whether it was tried or predicted, and which words where nobody knows them."""
+    cause = cell["prediction"]["cause"] if is_skipped_as_predicted(cell) else cell.get("cause") or ""
+    return _end(cell), cell.get("stage"), cause, short_hash(cell) if cause == _UNKNOWN else ""
 
 
 def end_words(cell: Cell | None) -> str:
@@ -148,7 +150,8 @@ def end_words(cell: Cell | None) -> str:
         return f"predicted {cell['prediction']['cause']}"
     outcome = outcome_of(cell)
     where = f" at {cell['stage']}" if cell.get("stage") and outcome in {"failed", "fallback"} else ""
-    return f"{outcome}{where}" + (f": {cell['cause']}" if cell.get("cause") else "")
+    words = f" {short_hash(cell)}" if cell.get("cause") == _UNKNOWN else ""
+    return f"{outcome}{where}" + (f": {cell['cause']}{words}" if cell.get("cause") else "")
 
 
 def placement_moved(before: Cell, after: Cell) -> bool:

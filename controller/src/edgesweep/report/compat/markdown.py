@@ -127,6 +127,10 @@ def _findings(legend: Legend) -> Iterator[str]:
             yield text(finding.text[0].upper() + finding.text[1:]) + "."
         if finding.remedy:
             yield f"Remedy: {text(finding.remedy)}."
+        if finding.link:
+            yield f"What is known: <{finding.link}>"
+        if finding.operators:
+            yield "\n".join(f"- {text(line)}" for line in finding.operators)
         yield f"Columns: {', '.join(map(str, entry.columns))}."
         lines = []
         for message, cells in list(finding.by_message.items())[:_EXAMPLES]:

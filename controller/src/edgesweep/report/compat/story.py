@@ -8,14 +8,15 @@ from typing import Any
 
 from edgesweep_proto.trial import Stage
 
-from edgesweep.errors import CATALOGUE, remedy_for
+from edgesweep.errors import CATALOGUE, link_of, remedy_for
 from edgesweep.report import units
 from edgesweep.report.compat.matrix import row_of
 from edgesweep.report.compat.neighbours import Axis, nearest_here, nearest_passing, neighbours_of
 from edgesweep.report.compile_text import compile_texts
+from edgesweep.report.diagnosis_words import operator_lines, short_hash
 from edgesweep.report.exports.step import Mark
 from edgesweep.report.facts import short_provider
-from edgesweep.report.outcomes import UNFINISHED, Cell, Doc, outcome_of, with_run
+from edgesweep.report.outcomes import UNFINISHED, Cell, Doc, outcome_of, remedy_of
 from edgesweep.report.predictions import is_skipped_as_predicted, prediction_words
 
 _STAGES = tuple(stage.value for stage in Stage if stage is not Stage.UNKNOWN)
@@ -57,6 +58,7 @@ class CellStory:
     stages: dict[str, Mark]
     meaning: str
     remedy: str
+    link: str
     parts: tuple[Part, ...]
     words: tuple[str, ...]
     axes: tuple[Axis, ...]
@@ -103,6 +105,7 @@ def build_story(doc: Doc, name: str) -> CellStory:
         stages=_stages(cell),
         meaning=CATALOGUE[cause].text if cause in CATALOGUE else "",
         remedy=_remedy(doc, cell, cause),
+        link=str(cell.get("link") or link_of(cause)),
         parts=tuple(_parts(cell, trials)),
         words=_words(cell, trials),
         axes=axes,
@@ -191,17 +194,16 @@ def _stages(cell: Cell) -> dict[str, Mark]:
 
 
 def _remedy(doc: Doc, cell: Cell, cause: str) -> str:
-    if outcome_of(cell) == UNFINISHED:
-        return f"go on with `edgesweep run --resume {doc['run']['id']}`"
     if is_skipped_as_predicted(cell):
         return remedy_for(cause)
-    return with_run(str(cell.get("remedy") or remedy_for(cause)), doc["run"]["id"]) if cause else ""
+    outcome = outcome_of(cell)
+    return remedy_of(doc, cell, outcome, cause) if cause or outcome == UNFINISHED else ""
 
 
 def _parts(cell: Cell, trials: list[Doc]) -> Iterator[Part]:
     for title, lines in (
         ("prediction", _prediction(cell)),
-        ("evidence", _evidence(trials)),
+        ("evidence", _evidence(cell, trials)),
         ("compilation", _compilation(cell)),
         ("placement", _placement(cell)),
         ("outputs", _numerics(cell)),
@@ -224,20 +226,20 @@ def _prediction(cell: Cell) -> Iterator[str]:
             yield f"tried on {prediction['by']}"
 
 
-def _evidence(trials: list[Doc]) -> Iterator[str]:
-    """What a failure was told from, of the last trial."""
+def _evidence(cell: Cell, trials: list[Doc]) -> Iterator[str]:
+    """What a failure was told from."""
     last = trials[-1] if trials else {}
     if last.get("signal"):
         yield f"the worker was killed by signal {last['signal']}"
     elif last.get("exit_code"):
         yield f"the worker ended with exit code {last['exit_code']}"
-    diagnosis = last.get("diagnosis") or {}
-    if diagnosis:
-        known = [("told from", "evidence"), ("by pattern", "pattern"), ("status", "status"), ("subject", "subject")]
-        yield ", ".join(f"{word} {diagnosis[key]}" for word, key in known if diagnosis.get(key))
-        operator = diagnosis.get("operator") or {}
-        yield ", ".join(f"{key} {value}" for key, value in operator.items() if value not in (None, "", []))
-        yield f"message hash {diagnosis['message_hash'][:12]}" if diagnosis.get("message_hash") else ""
+    diagnosis = cell.get("diagnosis") or {}
+    known = [("told from", "evidence"), ("by the pattern", "pattern"), ("status", "status"), ("about", "subject")]
+    yield ", ".join(f"{word} {diagnosis[key]}" for word, key in known if diagnosis.get(key))
+    yield from (f"operator {line.rsplit(': ', 1)[0]}" for line in operator_lines([cell]))
+    if diagnosis.get("rule"):
+        yield f"your rule {diagnosis['rule']} says so; the catalogue alone says {diagnosis['cause']}"
+    yield f"message hash {short_hash(cell)}, equal for the same trouble everywhere" if short_hash(cell) else ""
 
 
 def _compilation(cell: Cell) -> Iterator[str]:

@@ -21,6 +21,7 @@ def story_document(story: CellStory) -> Json:
         "meaning": story.meaning,
         "message": story.message,
         "remedy": story.remedy,
+        "link": story.link,
         "facts": [plain(fact) for fact in story.facts],
         "stages": [{"stage": stage, "mark": mark.value} for stage, mark in story.stages.items()],
         "parts": [plain(part) for part in story.parts],

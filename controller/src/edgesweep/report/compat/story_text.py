@@ -50,6 +50,8 @@ def _head(story: CellStory, width: int) -> Iterator[RenderableType]:
         yield Padding(Text(story.message, overflow="fold"), (0, 0, 0, 2))
     if story.remedy:
         yield Padding(Text(f"-> {story.remedy}", style="bold", overflow="fold"), (0, 0, 0, 2))
+    if story.link:
+        yield Padding(Text(f"see {story.link}", style="dim", overflow="fold"), (0, 0, 0, 2))
     for line in story.words:
         yield Padding(Text(line, style="dim", overflow="fold"), (0, 0, 0, 4))
 
@@ -136,6 +138,7 @@ def render_markdown(story: CellStory) -> str:
     said = dict.fromkeys(filter(None, [story.meaning, story.message]))
     parts.append(f"**{text(verdict)}**" + "".join(f"  \n{text(line)}" for line in said))
     parts += [f"Remedy: {text(story.remedy)}."] if story.remedy else []
+    parts += [f"What is known: <{story.link}>"] if story.link else []
     words = {Mark.OK: "done", Mark.BAD: "ended here", Mark.OPEN: "not reached"}
     ended = [f"{stage} ({words[mark]})" if mark is not Mark.OK else stage for stage, mark in story.stages.items()]
     reached = [name for name, mark in zip(ended, story.stages.values(), strict=True) if mark is not Mark.OPEN]

@@ -245,6 +245,10 @@ def _finding(entry: Entry, total: int, width: int) -> Iterable[RenderableType]:
         yield Padding(Text(finding.text), (0, 0, 0, 3))
     if finding.remedy:
         yield Padding(Text(f"-> {finding.remedy}", style="bold"), (0, 0, 0, 3))
+    if finding.link:
+        yield Padding(Text(f"see {finding.link}", style="dim", overflow="fold"), (0, 0, 0, 3))
+    for line in finding.operators:
+        yield Padding(Text(line, overflow="fold"), (0, 0, 0, 5))
     messages = [message for message in finding.by_message if message and message != finding.text]
     if messages:
         more = f" (and {units.plural(len(messages) - 1, 'other message')})" if len(messages) > 1 else ""
