@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from edgesweep_agent.runtimes import Interpreter
+from edgesweep_agent.runtimes import Interpreter, PluginFile
 from edgesweep_agent.settings import listen_address, parse_arguments
 from edgesweep_agent.tls import is_loopback
 
@@ -28,6 +28,18 @@ def test_a_plain_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert listen_address("a", 1) == "a:1"
 
 
+def test_plug_in_libraries_are_named_by_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    library = tmp_path / "lab.so"
+    library.touch()
+    plain = [*BASE, "--listen", "localhost:1", "--insecure"]
+    told = parse_arguments([*plain, "--plugin", "LabExecutionProvider=lab.so", "--provider-seconds", "2.5"])
+    assert told.plugins == (PluginFile("LabExecutionProvider", str(library)),)
+    assert told.provider_seconds == 2.5
+    assert parse_arguments(plain).plugins == ()
+    assert parse_arguments(plain).provider_seconds is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -43,6 +55,15 @@ def test_a_plain_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         (["--listen", "localhost:1", "--insecure", "--max-blob-bytes", "many"], "invalid int"),
         (["--listen", "localhost:1", "--insecure", "--max-worker-bytes", "0"], "a size is a number of bytes above 0"),
         (["--listen", "localhost:1", "--insecure", "--max-worker-bytes", "2GB"], "bytes above 0, not '2GB'"),
+        (["--listen", "localhost:1", "--insecure", "--plugin", "/opt/lab.so"], "--plugin takes NAME=LIBRARY"),
+        (["--listen", "localhost:1", "--insecure", "--plugin", "a/b=/opt/lab.so"], "--plugin takes NAME=LIBRARY"),
+        (["--listen", "localhost:1", "--insecure", "--plugin", "Lab=/no/lab.so"], "there is no file '/no/lab.so'"),
+        (
+            ["--listen", "localhost:1", "--insecure", "--plugin", "A=/bin/sh", "--plugin", "A=/bin/sh"],
+            "A is given twice",
+        ),
+        (["--listen", "localhost:1", "--insecure", "--provider-seconds", "soon"], "seconds above 0, not 'soon'"),
+        (["--listen", "localhost:1", "--insecure", "--provider-seconds", "inf"], "seconds above 0, not 'inf'"),
     ],
 )
 def test_what_is_wrong_ends_with_status_2(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -14,7 +15,7 @@ from edgesweep.plan.expand import SKIPPED_SHAPE, STATIC_SHAPE, UNHELD_SHAPE, Dev
 from edgesweep.plan.load import LoadedPlan
 from edgesweep.plan.sources import sources_of
 from edgesweep.plan.trouble import in_force, trouble_of
-from edgesweep_proto.device import Runtime
+from edgesweep_proto.device import ProviderProbe, Runtime
 
 Read = Callable[[str], LoadedPlan]
 MakeRuntime = Callable[..., Runtime]
@@ -161,6 +162,13 @@ def on_device(read: Read, device: DeviceChoice, lines: str = "") -> list[str]:
 def test_available_means_a_chain_for_each_provider_that_ran_a_node(read: Read, runtime: MakeRuntime) -> None:
     device = DeviceChoice("nano", {}, (runtime("1.23.2", "tensorrt", "cuda", "cpu"),))
     assert on_device(read, device) == ["1.23.2/tensorrt", "1.23.2/cuda", "1.23.2/cpu"]
+
+
+def test_a_provider_that_no_plan_can_name_is_not_available(read: Read, runtime: MakeRuntime) -> None:
+    """A plug-in may call its provider anything."""
+    plain = runtime("1.32.0", "cpu")
+    odd = replace(plain, providers=(*plain.providers, ProviderProbe("ggml", 2, plugin="ggml")))
+    assert on_device(read, DeviceChoice("pi5", {}, (odd,))) == ["1.32.0/cpu"]
 
 
 def test_explicit_chains_become_cells_on_every_runtime(read: Read, runtime: MakeRuntime) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from edgesweep.report.device_tables import device_table
+from edgesweep.report.device_tables import device_table, probed_table
 from edgesweep.report.tables import (
     broken_name,
     findings,
@@ -138,3 +138,25 @@ def test_device_with_and_without_runtimes(sample_doc):
     assert "no runtime: add one with" in _print(device_table({**device, "runtimes": []}))
     broken = {**device["runtimes"][0], "fault": "import failed"}
     assert "cannot be used: import failed" in _print(device_table({**device, "runtimes": [broken]}))
+
+
+def test_a_probed_runtime_tells_of_its_plug_ins_and_what_they_take(sample_doc):
+    ran = {"name": "LabExecutionProvider", "nodes": 1, "message": "", "precisions": ["fp32", "fp16"], "plugin": "Lab"}
+    good = {"name": "LabExecutionProvider", "distribution": "onnxruntime-ep-lab", "version": "1.0", "library": "lab.so"}
+    bad = {**good, "name": "QNNExecutionProvider", "distribution": "", "version": ""}
+    plugins = [
+        {**good, "devices": ["LabExecutionProvider NPU Lab"], "fault": ""},
+        {**bad, "devices": [], "fault": "the process died of SIGSEGV"},
+    ]
+    runtime = sample_doc["devices"][1]["runtimes"][0]
+    text = _print(probed_table({**runtime, "providers": [*runtime["providers"], ran], "plugins": plugins}))
+    for part in (
+        "fp32, fp16",
+        "onnxruntime-ep-lab 1.0",
+        "LabExecutionProvider NPU Lab",
+        "the agent's settings",
+        "SIGSEGV",
+    ):
+        assert part in text
+    assert "(not usable: qnn)" in text
+    assert "plug-in" not in _print(probed_table(runtime))

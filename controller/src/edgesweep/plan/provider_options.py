@@ -21,11 +21,11 @@ def refused_option(options: Mapping[str, Mapping[str, str]]) -> str:
         options: Options by the provider's short name.
     """
     for name, given in options.items():
-        local = facts_of(full_name(name)).local_options
+        facts = facts_of(full_name(name))
         for option, value in given.items():
-            if option in local:
+            if option in facts.local_options:
                 return f"the option '{option}' of {name} names something on the board, which a plan cannot do: leave it out"
-            if value.startswith(("/", "~", "./", "../")):
+            if option not in facts.options and value.startswith(("/", "~", "./", "../")):
                 return f"the option '{option}' of {name} is a path, and a plan names none on a board: leave it out"
     return ""
 
