@@ -64,11 +64,11 @@ def test_the_numbers_are_those_of_a_cell_in_the_result_document(lab, file):
 
 
 def test_the_table_is_no_wider_than_a_page_and_progress_goes_to_stderr(lab, file):
-    done = lab.cli("-v", "measure", str(file), *SHORT, "--trials", "2")
+    done = lab.cli("-v", "measure", str(file), *SHORT, "--trials", "2", "--node-profile")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 100
-    for word in ("latency", "p99", "memory", "cold start", "placement", "floor", "sha256", "single trial"):
+    for word in ("latency", "p99", "memory", "cold start", "placement", "floor", "sha256", "in nodes", "single trial"):
         assert (word in done.stdout) == (word != "single trial")
     stages = [line.split("]")[1].strip() for line in done.stderr.splitlines() if line.startswith("[")]
     # Nothing is written between the announcement of the timed part and its end: the next stage or trial.

@@ -54,9 +54,11 @@ def test_a_second_run_exports_nothing_and_uploads_nothing(lab) -> None:
     assert done.stderr.count("cached") >= 1
 
 
-def test_every_form_of_report_is_made(lab, tmp_path) -> None:
+def test_every_form_of_report_is_made_and_two_cells_are_compared_node_by_node(lab, tmp_path) -> None:
     lab.add_agent("board")
-    lab.run_json("tiny.yaml")
+    plan = (lab.root / "tiny.yaml").read_text().replace("measure: {", "measure: {node_profile: true, ")
+    lab.write("tiny.yaml", plan)
+    cells = lab.run_json("tiny.yaml")["cells"]
     for form in ("table", "md", "csv", "json"):
         shown = lab.cli("report", "latest", "-o", form)
         assert shown.returncode == 0, shown.stderr
@@ -64,6 +66,18 @@ def test_every_form_of_report_is_made(lab, tmp_path) -> None:
     page = lab.cli("report", "latest", "-o", "html", "--output", "night.html")
     assert page.returncode == 0, page.stderr
     assert "torchscript-opset17-static-fp32" in (lab.root / "night.html").read_text()
+
+    for cell in cells:
+        assert cell["node_profile"]["total_s"] > 0
+        assert sum(cell["placement"]["shares"][0]["operators"].values()) == cell["placement"]["shares"][0]["nodes"]
+        assert cell["placement"]["model_nodes"] == cell["produced"]["nodes"]
+    first, second = cells[0]["name"], cells[-1]["name"]
+    compared = lab.cli("compare", "--nodes", first, f"tiny:{second}", "-o", "json")
+    assert compared.returncode == 0, compared.stderr
+    document = json.loads(compared.stdout)
+    assert (document["a"]["cell"], document["b"]["cell"]) == (first, second)
+    assert document["nodes"]
+    assert not any(row["moved"] for row in document["nodes"])
 
 
 def test_two_devices_are_swept_in_one_run(lab, outcomes) -> None:

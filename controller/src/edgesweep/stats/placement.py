@@ -137,7 +137,7 @@ def against(placement: Placement, first: str, policy: FallbackPolicy) -> Shortfa
         elif (got < policy.min_nodes and may_be_more) or (got >= policy.min_nodes and may_be_less):
             unknown.append(
                 f"placement unsure: whether {wanted} are reached cannot be told, since this onnxruntime tells only parts that "
-                "were compiled; use 1.24.1 or newer, or set placement.min_time"
+                "were compiled; use 1.24.1 or newer, or set placement.min_time alone"
             )
     if policy.min_time is not None:
         time = shares[first].time_share if first in shares else 0.0
