@@ -46,6 +46,8 @@ class Around:
 
     async def __aenter__(self) -> None:
         board, protocol = self._board, self._trial.protocol
+        if protocol.untimed:
+            return  # Whatever the board does meanwhile, an answer is right or wrong.
         self._gates = await board.gates.wait(protocol, self._on_wait)
         self._tags += [TAGS[gate.name] for gate in self._gates if not gate.passed]
         try:
@@ -65,6 +67,8 @@ class Around:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         board = self._board
+        if self._trial.protocol.untimed:
+            return
         try:
             if self._sampler is not None and kind is None:
                 self._seen = await self._sampler.seen()

@@ -23,6 +23,7 @@ DEFAULT_MAX_BLOB_BYTES = 16 * 1024**3
 RESERVED_BYTES = 32 * 1024**2
 
 _READ_BYTES = 1024 * 1024
+_THREADS = 4
 
 
 class BlobStore:
@@ -183,10 +184,10 @@ class BlobStore:
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> None:
         if self._executor is None:
-            # Late: an agent that never gets an upload needs no thread.
+            # Late: an agent that never gets an upload needs no thread. Several, because they wait for the disk mostly.
             from concurrent.futures import ThreadPoolExecutor
 
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix="blobs")
+            self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="blobs")
         await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
 

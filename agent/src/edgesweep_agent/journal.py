@@ -24,6 +24,9 @@ from edgesweep_agent.durable import flush_folder, read_json, remove_tree, write_
 #: Seconds for which an acknowledged trial's id is remembered, so that its resubmission is known for one.
 REMEMBER_S = 14 * 24 * 3600.0
 
+#: Cursors that are given out between two writings of `numbers.json`; a restart leaves out what is left of them.
+_CURSORS_AHEAD = 64
+
 _log = logging.getLogger(__name__)
 
 
@@ -72,6 +75,7 @@ class Journal:
         self._numbers_path = state_dir / "numbers.json"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._entries: dict[str, Entry] = {}
+        self._by_state: dict[TrialState, dict[str, Entry]] = {state: {} for state in TrialState}
         self._numbers = self._load_numbers()
         #: Grows with each start of the agent; events of this life are numbered from it.
         self.life = self._next_number("life")
@@ -80,6 +84,7 @@ class Journal:
         # A numbers file that was lost may not make cursors go back.
         self._numbers["cursor"] = max([self._numbers["cursor"], *(entry.cursor for entry in self._entries.values())])
         self._numbers["order"] = max([self._numbers["order"], *(entry.order for entry in self._entries.values())])
+        self._cursor = self._numbers["cursor"]
 
     def get(self, trial_id: str) -> Entry | None:
         """The entry of that id."""
@@ -87,18 +92,15 @@ class Journal:
 
     def in_state(self, state: TrialState) -> list[Entry]:
         """Entries in `state`, in the order of their submission."""
-        return sorted((e for e in self._entries.values() if e.state is state), key=lambda entry: entry.order)
+        return sorted(self._by_state[state].values(), key=lambda entry: entry.order)
 
     def finished(self, identity: str, *, run_id: str = "", after_cursor: int = 0) -> list[Entry]:
         """Results that `identity` may fetch, oldest first."""
         return sorted(
             (
                 entry
-                for entry in self._entries.values()
-                if entry.state is TrialState.FINISHED
-                and entry.identity == identity
-                and entry.cursor > after_cursor
-                and run_id in ("", entry.run_id)
+                for entry in self._by_state[TrialState.FINISHED].values()
+                if entry.identity == identity and entry.cursor > after_cursor and run_id in ("", entry.run_id)
             ),
             key=lambda entry: entry.cursor,
         )
@@ -142,7 +144,12 @@ class Journal:
         entry = self._entries[trial_id]
         if entry.state not in (TrialState.QUEUED, TrialState.RUNNING):
             raise ValueError(f"trial {trial_id} is {entry.state} and cannot run again")
-        write_json(entry.folder / "running.json", {name: getattr(running, name) for name in Running.__slots__})
+        # That it has begun must outlast a power cut, which it may be the cause of; its pid means nothing after one.
+        write_json(
+            entry.folder / "running.json",
+            {name: getattr(running, name) for name in Running.__slots__},
+            flush=entry.state is TrialState.QUEUED,
+        )
         self._put(replace(entry, state=TrialState.RUNNING))
 
     def running(self, entry: Entry) -> Running | None:
@@ -162,7 +169,7 @@ class Journal:
         entry = self._entries[result.trial_id]
         if entry.state in (TrialState.FINISHED, TrialState.ACKNOWLEDGED):
             raise ValueError(f"trial {result.trial_id} has a result already")
-        cursor = self._next_number("cursor")
+        cursor = self._next_cursor()
         write_json(entry.folder / "result.json", {"cursor": cursor, "result": to_json(result)})
         return self._put(replace(entry, state=TrialState.FINISHED, cursor=cursor))
 
@@ -213,11 +220,15 @@ class Journal:
 
     def _acknowledge(self, entry: Entry) -> Entry:
         marker = _head(entry) | {"cursor": entry.cursor, "at": time.time()}
-        write_json(entry.folder / "acknowledged.json", marker)
+        # Not waited for: after a power cut the result may be there still, and is then fetched once more.
+        write_json(entry.folder / "acknowledged.json", marker, flush=False)
         _keep_only(entry.folder, "acknowledged.json")
         return replace(entry, state=TrialState.ACKNOWLEDGED, trial=None)
 
     def _put(self, entry: Entry) -> Entry:
+        if (before := self._entries.get(entry.trial_id)) is not None:
+            del self._by_state[before.state][entry.trial_id]
+        self._by_state[entry.state][entry.trial_id] = entry
         self._entries[entry.trial_id] = entry
         return entry
 
@@ -281,6 +292,14 @@ class Journal:
             numbers = dict.fromkeys(numbers, int(time.time()))
             _log.warning("%s is not readable (%s): numbers go on from the time of day", self._numbers_path, error)
         return numbers
+
+    def _next_cursor(self) -> int:
+        """The next cursor; `numbers.json` is ahead of it, so that it is not written for each."""
+        self._cursor += 1
+        if self._cursor > self._numbers["cursor"]:
+            self._numbers["cursor"] = self._cursor + _CURSORS_AHEAD
+            write_json(self._numbers_path, self._numbers)
+        return self._cursor
 
     def _next_number(self, name: str) -> int:
         self._numbers[name] += 1

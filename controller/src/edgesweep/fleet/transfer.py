@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
@@ -19,6 +19,9 @@ from edgesweep.errors import EdgesweepError
 
 #: Between 512 KiB and 1 MiB a client stream is fastest; larger ones halve the rate, and 4 MiB is gRPC's limit.
 CHUNK_BYTES = 1 << 20
+
+#: Streams at one time, where each takes a single chunk.
+SMALL_AT_ONCE = 8
 
 #: How often, and after how many seconds each, a lost status is looked for.
 _SETTLE_LOOKS = 5
@@ -58,7 +61,7 @@ class BlobLink(Protocol):
 
 
 class Push:
-    """Brings blobs to one device, one after the other.
+    """Brings blobs to one device: small ones some at a time, the others one after the other.
 
     Args:
         link: the device.
@@ -92,11 +95,29 @@ class Push:
                 missing or has another size; `digest_mismatch`, `disk_full`, `lease_lost` as the device says.
         """
         wanted = list({blob.sha256: blob for blob in blobs}.values())
-        for blob in wanted:
-            await asyncio.to_thread(self._check_file, blob)
-        for blob, offset in await self._link.find_missing(wanted):
-            await self._push(blob, offset)
+        await asyncio.to_thread(self._check_files, wanted)
+        missing = await self._link.find_missing(wanted)
+        await self._push_small([blob for blob, offset in missing if not offset and blob.size_bytes <= CHUNK_BYTES])
+        for blob, offset in missing:
+            if offset or blob.size_bytes > CHUNK_BYTES:
+                await self._push(blob, offset)
         return self._bytes
+
+    async def _push_small(self, blobs: Sequence[Blob]) -> None:
+        """Blobs of one chunk each, some at a time: of these the link's and the disk's delays are the whole cost."""
+        turn = asyncio.Semaphore(SMALL_AT_ONCE)
+
+        async def push(blob: Blob) -> None:
+            async with turn:
+                await self._push(blob, 0)
+
+        tasks = [asyncio.ensure_future(push(blob)) for blob in blobs]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _push(self, blob: Blob, offset: int) -> None:
         patience = _Patience(self._limits, asyncio.get_running_loop())
@@ -186,6 +207,10 @@ class Push:
         except TimeoutError as error:
             message = f"the device took no byte of an upload for {self._limits.stall_s:g} s"
             raise EdgesweepError("unreachable", message) from error
+
+    def _check_files(self, blobs: Iterable[Blob]) -> None:
+        for blob in blobs:
+            self._check_file(blob)
 
     def _check_file(self, blob: Blob) -> None:
         if not is_digest(blob.sha256):

@@ -32,6 +32,7 @@ class Settling:
         skip: str = "proven",
     ) -> None:
         self._groups = {group.leader.key: group for group in groups}
+        self._open = dict(self._groups)
         self._ledger = ledger
         self._preset = preset
         self._fallback = fallback
@@ -53,7 +54,7 @@ class Settling:
     @property
     def open_groups(self) -> list[Group]:
         """Groups with a cell that waits for its outcome, in planned order."""
-        return [group for group in self._groups.values() if self.is_open(group)]
+        return list(self._open.values())
 
     def may_run(self, group: Group) -> bool:
         """Whether the group's trials may be handed out now; those of a predicted failure may have to wait."""
@@ -84,10 +85,12 @@ class Settling:
         for group in self._groups.values():
             await self._end(group)
         await self._skip()
+        self._open = {key: group for key, group in self._groups.items() if self.is_open(group)}
 
     async def lose(self, groups: Sequence[Group], cause: str, message: str) -> None:
         """Ends open cells as lost: the lab kept them from being measured."""
         await self._ledger.lose([cell for group in groups for cell in group.cells], Stage.UPLOAD, cause, message)
+        self._close(groups)
 
     async def lose_all(self, error: EdgesweepError) -> None:
         """Ends whatever is open, since the device stays away."""
@@ -109,8 +112,16 @@ class Settling:
         )
         end = self._predictions.noted(group, end)
         await self._ledger.end([end, *(follow(end, cell) for cell in group.followers)])
+        self._close([group])
 
     async def _skip(self) -> None:
-        await self._ledger.end(self._predictions.skipped())
+        skipped = self._predictions.skipped()
+        await self._ledger.end(skipped)
+        if skipped:
+            self._close([group for group in self.open_groups if not self.is_open(group)])
         for sentence in self._predictions.news():
             self._ledger.emit(Notice(sentence))
+
+    def _close(self, groups: Sequence[Group]) -> None:
+        for group in groups:
+            self._open.pop(group.leader.key, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +18,14 @@ from edgesweep.plan.preset import Preset
 from edgesweep.sweep.events import DeviceState, TrialStarted
 from edgesweep.sweep.ledger import Ledger
 from edgesweep.sweep.settling import Settling
-from edgesweep.sweep.work import RETRIES, PlannedTrial, build_trial, schedule
+from edgesweep.sweep.work import RETRIES, Group, PlannedTrial, build_trial, schedule
 
 #: Submitted to the agent at one time: the running one and the next (design.md §8).
 AHEAD = 2
+
+#: Trials whose blobs are uploaded at one time, and the most bytes that these may have together.
+TOGETHER = 64
+TOGETHER_BYTES = 8 << 20
 
 #: The connection or the lease is gone: only a new session helps.
 SESSION_OVER = frozenset({"unreachable", "lease_lost", "lease_held"})
@@ -52,6 +57,7 @@ class Supply:
         self._refusals: Counter[str] = Counter()
         self._pending: deque[PlannedTrial] = deque()
         self._scheduled: set[str] = set()
+        self._waiting: dict[str, Group] = {}
         self._held: set[str] = set()
         self.in_flight: dict[str, PlannedTrial] = {}
 
@@ -59,6 +65,7 @@ class Supply:
         """A new session: what is still to run is found out anew."""
         self._pending.clear()
         self._scheduled.clear()
+        self._waiting = {group.leader.key: group for group in self._settling.open_groups}
 
     def forget(self) -> None:
         """The session broke off: what the agent holds is not known any more."""
@@ -72,11 +79,10 @@ class Supply:
 
     def has_work(self) -> bool:
         """Whether trials are to be run or waited for; groups that may run now are taken up first."""
-        fresh = [
-            group
-            for group in self._settling.open_groups
-            if group.leader.key not in self._scheduled and self._settling.may_run(group)
-        ]
+        fresh = [group for group in self._waiting.values() if self._settling.may_run(group)]
+        for group in fresh:
+            del self._waiting[group.leader.key]
+        fresh = [group for group in fresh if self._settling.is_open(group)]
         first = [group for group in fresh if self._settling.goes_first(group)]
         rest = [group for group in fresh if not self._settling.goes_first(group)]
         self._scheduled.update(group.leader.key for group in fresh)
@@ -98,6 +104,8 @@ class Supply:
             if wanted and self.in_flight:
                 return
             self._pending.popleft()
+            if wanted:
+                wanted |= self._wanted_later(sum(blob.size_bytes for blob in wanted.values()))
             try:
                 state = await self._hand_over(client, lease, trial, wanted)
             except EdgesweepError as error:
@@ -115,6 +123,18 @@ class Supply:
                 self._land(trial.id)
                 sentence = "the agent has handed this trial's result out already, but the store does not hold it"
                 await self._refused(planned, EdgesweepError("interrupted", sentence))
+
+    def _wanted_later(self, size_bytes: int) -> dict[str, Blob]:
+        """What the device lacks for the next trials, as far as it is small: then it has not to wait for each of them."""
+        found: dict[str, Blob] = {}
+        for planned in itertools.islice(self._pending, TOGETHER):
+            blobs = build_trial(planned, self._ledger.run_id, self._preset).blobs
+            fresh = {blob.sha256: blob for blob in blobs if blob.sha256 not in self._held and blob.sha256 not in found}
+            size_bytes += sum(blob.size_bytes for blob in fresh.values())
+            if size_bytes > TOGETHER_BYTES:
+                break
+            found |= fresh
+        return found
 
     async def collect(self, client: DeviceClient) -> None:
         """Fetches every result that waits on the agent, stores it, acknowledges it and settles its cell.
