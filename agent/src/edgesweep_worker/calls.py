@@ -11,6 +11,7 @@ from typing import Any, Mapping
 
 import numpy as np
 
+from edgesweep_worker import foreign, values
 from edgesweep_worker.inputs import aligned_empty
 
 #: Providers whose tensors live on a device of their own; all others take the CPU's memory.
@@ -162,8 +163,8 @@ def make_call(
     io_mode: str,
     chain: list[tuple[str, dict[str, str]]],
     way: str = "",
-) -> HostCall | BoundCall:
-    """The call for `io_mode`; strings and sequences cannot be bound and are called in mode host.
+) -> HostCall | BoundCall | values.ValueCall:
+    """The call for `io_mode`; strings, sequences and types that numpy lacks are not bound and are called in mode host.
 
     Args:
         ort: the onnxruntime module.
@@ -174,7 +175,9 @@ def make_call(
         way: the cheapest of `WAYS` that may be used in mode bound; "" for the cheapest that is there.
     """
     kinds = [arg.type for arg in (*session.get_inputs(), *session.get_outputs())]
-    plain = all(kind.startswith("tensor(") and kind != "tensor(string)" for kind in kinds)
+    if any(foreign.element_type(kind) for kind in kinds):
+        return values.ValueCall(ort, session, inputs)
+    plain = values.is_plain(kinds)
     if io_mode == "host" or not plain or way == "run":
         return HostCall(session, inputs)
     provider, options = chain[0]

@@ -98,6 +98,11 @@ def compare_outputs(
     for name, reference in references.items():
         _compare_one(name, outputs.get(name), reference, tolerance, found)
         found.outputs_compared += 1
+    # Of a sequence all items are given or none.
+    sequences = {name.rpartition("[")[0] for name in references if name.endswith("]")}
+    for name in outputs:
+        if name not in references and name.endswith("]") and name.rpartition("[")[0] in sequences:
+            found.offend("wrong_output", f"{name}: the model gives an item more than is expected")
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgesweep_worker.failure import TrialFailed
 from edgesweep_worker.job import NamedFile
+from edgesweep_worker.values import base_name
 
 #: onnxruntime's own allocator aligns to this; a caller's buffer at an odd address would cost the model, not us.
 ALIGNMENT_BYTES = 64
@@ -68,9 +69,12 @@ def check_inputs(arrays: Mapping[str, np.ndarray], session: Any) -> None:
     # NodeArg objects keep the whole session alive: only plain values leave this function.
     wanted = [(arg.name, arg.type, arg.shape) for arg in session.get_inputs()]
     optional = {arg.name for arg in session.get_overridable_initializers()}
-    faults = [f"input {name} is missing" for name, _, _ in wanted if name not in arrays]
+    given = {base_name(name) for name in arrays} | set(arrays)
+    faults = [
+        f"input {name} is missing" for name, kind, _ in wanted if name not in given and not kind.startswith("optional(")
+    ]
     known = {name for name, _, _ in wanted} | optional
-    faults += [f"the model has no input {name}" for name in arrays if name not in known]
+    faults += [f"the model has no input {name}" for name in arrays if not {name, base_name(name)} & known]
     for name, kind, shape in wanted:
         if name in arrays:
             faults += _differences(name, arrays[name], kind, shape)

@@ -18,7 +18,7 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from edgesweep_worker import arena, node_profile, profile_events
+from edgesweep_worker import arena, node_profile, profile_events, values
 from edgesweep_worker.profile_events import NodeCall
 
 #: The first run pays for allocation and does not count; so many do.
@@ -126,7 +126,7 @@ def read_placement(ort: Any, session: Any, inputs: Mapping[str, np.ndarray], *, 
     for done in range(1 + _RUNS):
         if done > 1 and not nodes and time.perf_counter() - started > _SECONDS:
             break
-        session.run(None, dict(inputs))
+        values.run_once(ort, session, inputs)
     events = _read_profile(session.end_profiling())
     found = placement_of(providers, _assigned_parts(ort, session), profile_events.node_calls(events), nodes=nodes)
     return replace(found, arena=arena.read_arena(events))

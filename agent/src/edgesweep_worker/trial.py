@@ -69,6 +69,7 @@ class _Trial:
             session,
             shape_changes,
             threads,
+            values,
         )
 
         self.ort: Any = onnxruntime
@@ -98,6 +99,8 @@ class _Trial:
         self._tag_threads(len(self.pinning.pool), options.intra_op_num_threads, session.CPU)
         self.pinning.hold()
         inputs.check_inputs(self.arrays, self.session)
+        self.arrays = values.feeds(self.ort, self.session, self.arrays)
+        self.kinds = {arg.name: arg.type for arg in self.session.get_outputs()}
 
     def _prepare_start(self) -> None:
         """Before the import of the runtime: what is mapped cannot be dropped, and only then is a fork harmless."""
@@ -265,10 +268,10 @@ class _Trial:
         return watched.place(self.pinning.cluster)
 
     def _compare(self, outputs: dict[str, Any]) -> Any:
-        from edgesweep_worker import compare
+        from edgesweep_worker import compare, values
 
-        references = compare.load_references(self.job.references)
-        return compare.compare_outputs(outputs, references, self.job.tolerance)
+        references = values.decoded(compare.load_references(self.job.references), self.kinds)
+        return compare.compare_outputs(values.flat(outputs), references, self.job.tolerance)
 
     def _tag_threads(self, started: int, asked: int, cpu: str) -> None:
         """Tag threads that were not asked for: the caller works too, so a pool of n starts n - 1 of them."""

@@ -63,7 +63,8 @@ def judge(folder: Path) -> str:
         session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
         given = _read(folder / "inputs.npz")
         feed = {arg.name: _value(onnxruntime, arg, given) for arg in session.get_inputs()}
-        feed = {name: value for name, value in feed.items() if value is not None}
+        optional = {arg.name for arg in session.get_inputs() if arg.type.startswith("optional(")}
+        feed = {name: value for name, value in feed.items() if value is not None or name in optional}
         # Values of types that numpy lacks travel only as OrtValues, the others more easily without.
         foreign = [arg for arg in (*session.get_inputs(), *session.get_outputs()) if _foreign(arg.type)]
         if foreign:

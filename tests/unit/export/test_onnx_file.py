@@ -280,3 +280,38 @@ def test_denormal_numbers_are_counted_in_what_was_given_and_are_none_in_what_was
     tiny = give(tmp_path / "in.npz", x=np.array([[1e-40, 1.0], [0.0, -1e-41]], np.float32))
     assert host.take(path, inputs=tiny).payloads["example"].denormals == 2
     assert host.take(path, BATCH4).payloads["batch4"].denormals == 0
+
+
+def test_what_the_proof_cannot_hold_is_packed_as_it_is_given(host, tmp_path):
+    """Text, a sequence's items, and bits of a type that numpy lacks, which it writes as bytes without a name."""
+    sequence = helper.make_tensor_sequence_value_info("s", TensorProto.STRING, None)
+    infos = [
+        helper.make_tensor_value_info("t", TensorProto.STRING, [1]),
+        helper.make_tensor_value_info("b", TensorProto.BFLOAT16, [2]),
+    ]
+    outputs = [
+        helper.make_tensor_sequence_value_info("u", TensorProto.STRING, None),
+        helper.make_tensor_value_info("c", TensorProto.BFLOAT16, [2]),
+    ]
+    nodes = [helper.make_node("SequenceInsert", ["s", "t"], ["u"]), helper.make_node("Identity", ["b"], ["c"])]
+    graph = helper.make_graph(nodes, "g", [sequence, *infos], outputs)
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    bits = np.array([0x3F80, 0xC049], np.uint16)
+    given, expected = tmp_path / "given.npz", tmp_path / "expected.npz"
+    np.savez(given, **{"s[0]": np.array(["a"]), "t": np.array(["bc"]), "b": bits.view("V2")})
+    np.savez(expected, **{"u[0]": np.array(["a"]), "u[1]": np.array(["bc"]), "c": bits.view("V2")})
+    result = host.take(path, inputs=str(given), references=str(expected))
+    assert result.passed, result.message
+    payload = result.payloads["example"]
+    assert {tensor.name: tensor.dtype for tensor in payload.inputs} == {"s[0]": "<U1", "t": "object", "b": "bfloat16"}
+    assert [tensor.name for tensor in payload.references] == ["u[0]", "u[1]", "c"]
+    np.testing.assert_array_equal(host.load(payload.inputs[2]), bits)
+    np.testing.assert_array_equal(host.load(payload.references[1]), np.array(["bc"]))
+    assert payload.reference_note == ""
+    alone = host.take(path, inputs=str(given)).payloads["example"]
+    assert alone.references == ()
+    assert "give all outputs" in alone.reference_note
+    missing = host.take(path)
+    assert missing.cause == "inputs_unusable"
+    assert "input 't' is of text, which cannot be made up" in missing.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
+
+
+_ITEM = re.compile(r"\[\d*\]$")
+#: How the names of those types begin that onnx has and numpy lacks.
+_FOREIGN = ("bfloat", "float8", "float6", "float4", "int4", "uint4", "int2", "uint2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +79,13 @@ def check_given(model: str, file: str, arrays: Mapping[str, Array], wanted: Iter
     """Refuse an array that `model` does not take; `what` it is to be (input, input or output) stands in the sentence."""
     known = {value.name: value for value in wanted}
     for name, array in arrays.items():
-        value = known.get(name)
-        if value is None:
+        value = known.get(name) or known.get(base_name(name))
+        if value is not None and is_container(value.dtype):
+            continue  # a header does not say what is in it; the runtime does
+        if value is None or value.name != name:
             sentence = f"{file} holds '{name}', and the model has no {what} of that name{hint(name, known)}"
             raise refused(model, sentence)
-        if str(array.dtype) != value.dtype:
+        if not _is_of(array, value.dtype):
             remedy = f"save it with {name}.astype('{value.dtype}')" if name.isidentifier() else ""
             sentence = f"'{name}' in {file} is of {array.dtype}, and the model takes {value.dtype or 'another type'}"
             raise refused(model, sentence, remedy=remedy)
@@ -114,6 +122,30 @@ def sizes_given(source: ModelSource, arrays: Mapping[str, Array], wanted: Iterab
                     f"dimension '{dimension}' is {size} in '{value.name}', outside its range {low} to {high}",
                 )
     return {dimension: size for dimension, (size, _) in found.items()}
+
+
+def is_container(dtype: str) -> bool:
+    """Whether a model's own word for a type is none: that of a sequence, an optional value or a map."""
+    return dtype == ""
+
+
+def base_name(name: str) -> str:
+    """`x` of `x[0]`, which is the first item of a sequence, and of `x[]`, which stands for an empty one."""
+    return _ITEM.sub("", name)
+
+
+def is_foreign(dtype: str) -> bool:
+    """Whether numpy has no type of that name."""
+    return dtype.startswith(_FOREIGN)
+
+
+def _is_of(array: Array, dtype: str) -> bool:
+    """Whether the array is of the type that the model calls `dtype`; text, and what numpy lacks, has no name there."""
+    if dtype == "object":
+        return array.dtype.kind == "U"
+    if array.dtype.kind == "V":
+        return is_foreign(dtype) and array.dtype.itemsize == (2 if dtype == "bfloat16" else 1)
+    return str(array.dtype) == dtype
 
 
 def _fits(shape: Sequence[int], sizes: Sequence[int | str | None]) -> bool:

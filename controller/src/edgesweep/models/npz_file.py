@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 ARRAYS_MAX_BYTES = 2 << 30
 
 _SUFFIX = ".npy"
-#: Kinds of numpy types that a tensor may be of: floats, whole numbers with and without a sign, booleans, complex numbers.
-_KINDS = "fiubc"
+#: Kinds of numpy types that a tensor may be of: floats, whole numbers with and without a sign, booleans, complex numbers, text.
+_KINDS = "fiubcU"
+#: Bytes of an element that has no name here: numpy writes types that it lacks, such as bfloat16, as so many bytes.
+_NAMELESS = (1, 2)
 #: What a file that is damaged, encrypted or packed in an unknown way makes of the standard library.
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, NotImplementedError, RuntimeError,
@@ -79,7 +81,8 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any
     name = info.filename.removesuffix(_SUFFIX)
     with archive.open(info) as file:
         shape, dtype, header_bytes = _read_header(file)
-        if dtype.hasobject or dtype.kind not in _KINDS:
+        nameless = dtype.kind == "V" and dtype.names is None and dtype.itemsize in _NAMELESS
+        if dtype.hasobject or not (dtype.kind in _KINDS or nameless):
             what = "Python objects" if dtype.hasobject else f"values of type {dtype}"
             raise _Refused(f" holds {what} in '{name}', which no tensor can be made of")
         # Before numpy makes room for it: the header alone says how much that would be.

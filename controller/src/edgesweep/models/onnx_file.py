@@ -31,8 +31,6 @@ def header_of(source: ModelSource) -> OnnxHeader:
         raise unusable(source.name, str(error), remedy="copy or export the file again") from error
     except OSError as error:
         raise unusable(source.name, f"{path} cannot be read: {error.strerror or error}") from error
-    if not header.inputs:
-        raise unusable(source.name, f"{path.name} has no input to feed")
     return header
 
 

@@ -12,7 +12,15 @@ from edgesweep.export.artifacts.facts import Declared, Facts
 from edgesweep.export.failures.host import host_trouble
 from edgesweep.export.proof.prove import Case
 from edgesweep.models.drawing import can_be_drawn, draw, draw_like, generator_for
-from edgesweep.models.given import Wanted, check_given, given_inputs, read_given, refused, sizes_given
+from edgesweep.models.given import (
+    Wanted,
+    check_given,
+    given_inputs,
+    is_container,
+    read_given,
+    refused,
+    sizes_given,
+)
 from edgesweep.models.source import ModelSource
 from edgesweep.plan.cell import Shape
 
@@ -40,10 +48,10 @@ def case_for(source: ModelSource, facts: Facts, shape: Shape, folder: Path) -> C
         EdgesweepError: `inputs_unusable` for a given array that the file does not take or return.
     """
     folder.mkdir(parents=True)
-    wanted = tuple(_wanted(source, value) for value in facts.inputs)
+    wanted = tuple(wanted_of(source, value) for value in facts.inputs)
     example = given_inputs(source, wanted)
     sizes = sizes_given(source, example, wanted) | dict(shape.sizes)
-    known = _references(source, facts, shape.slug)
+    known = references_of(source, facts, shape.slug)
     # As they are where nothing else is asked for; at another shape only what is called like it is the user's.
     given = {**(example if not shape.sizes else {}), **known}
     inputs = {}
@@ -61,7 +69,8 @@ def case_for(source: ModelSource, facts: Facts, shape: Shape, folder: Path) -> C
     return Case(shape.slug, inputs, references, example=not shape.sizes, outputs=outputs)
 
 
-def _wanted(source: ModelSource, value: Declared) -> Wanted:
+def wanted_of(source: ModelSource, value: Declared) -> Wanted:
+    """What the file takes as one of its inputs, its dimensions called as the plan calls them."""
     names = source.dynamic.get(value.name, {})
     if value.shape is None:
         return Wanted(value.name, value.dtype, None)
@@ -72,7 +81,13 @@ def _wanted(source: ModelSource, value: Declared) -> Wanted:
     )
 
 
-def _references(source: ModelSource, facts: Facts, slug: str) -> Arrays:
+def references_of(source: ModelSource, facts: Facts, slug: str) -> Arrays:
+    """The user's references at the shape called `slug`, and whatever else lies beside them; none where none are given.
+
+    Raises:
+        UnusableInputError: An array cannot be read.
+        EdgesweepError: `inputs_unusable` for a file with other outputs than the model's.
+    """
     references = source.references
     if references is None:
         return {}
@@ -92,7 +107,7 @@ def _references_of_file(source: ModelSource, path: str, facts: Facts) -> Arrays:
     outputs = [Wanted(value.name, value.dtype, value.shape) for value in facts.outputs]
     name = Path(path).name
     check_given(source.name, name, arrays, outputs, what="output")
-    missing = [value.name for value in outputs if value.name not in arrays]
+    missing = [value.name for value in outputs if value.name not in arrays and not is_container(value.dtype)]
     if missing:
         raise refused(source.name, f"{name} lacks the output '{missing[0]}'", remedy="give all outputs, or none")
     return arrays
