@@ -14,6 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+if str(BENCHMARKS) not in sys.path:
+    sys.path.insert(0, str(BENCHMARKS))  # the benchmarks are scripts, no package
+
 TINY_MODEL = """
 import torch
 

@@ -8,9 +8,10 @@ them, without their name, and strings as text of a fixed width.
 
 from __future__ import annotations
 
+import importlib
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,8 @@ class Case:
     outputs: bool
 
 
-def write_cases(folder: Path, kinds: Sequence[str] = KINDS, wanted: Sequence[str] | None = None) -> list[Case]:
-    """Write the tests of `kinds` (all of them, or those called as in `wanted`) below `folder`, in the order of their names."""
+def write_cases(folder: Path, kinds: Sequence[str] = KINDS) -> list[Case]:
+    """Write the tests of `kinds` below `folder`, kind by kind in the order of their names."""
     cases = []
     for kind in kinds:
         with warnings.catch_warnings():
@@ -52,9 +53,23 @@ def write_cases(folder: Path, kinds: Sequence[str] = KINDS, wanted: Sequence[str
             warnings.simplefilter("ignore", RuntimeWarning)
             tests = load_model_tests(kind=kind)
         for test in sorted(tests, key=lambda test: test.name):
-            if wanted is None or test.name in wanted:
-                cases += list(_write(test, kind, folder))
+            cases += list(_write(test, kind, folder))
     return cases
+
+
+def write_some(folder: Path, modules: Sequence[str], names: Collection[str]) -> list[Case]:
+    """Write those node tests below `folder` that are called as in `names`; `modules` are the package's that make them.
+
+    All others are not made: that alone takes seconds.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for module in modules:
+            importlib.import_module(f"onnx.backend.test.case.node.{module}")
+    from onnx.backend.test.case.node import _NodeTestCases
+
+    made = {test.name.removeprefix("test_"): test for test in _NodeTestCases}
+    return [case for name in names for case in _write(made[name], "node", folder)]
 
 
 def _write(test: Any, kind: str, folder: Path) -> Iterator[Case]:
