@@ -32,9 +32,7 @@ def find_cell(connection: Connection, text: str, run_id: str | None = None) -> t
     runs = [run_id] if run_id is not None else list(connection.execute(newest).scalars())
     if not runs:
         raise EdgesweepError("no_runs")
-    whole = connection.execute(select(CellRow.run_id).where(CellRow.name == text, CellRow.run_id.in_(runs))).scalars()
-    holders = set(whole)
-    exact = next((run for run in runs if run in holders), None)
+    exact = _exactly(connection, text, run_id)
     if exact is not None:
         return exact, text
     for run in runs:
@@ -66,6 +64,19 @@ def runs_of_cell(connection: Connection, name: str, newest: str) -> tuple[str, .
         .limit(_RUNS_OF_CELL)
     )
     return tuple(connection.execute(query).scalars())
+
+
+def _exactly(connection: Connection, text: str, run_id: str | None) -> str | None:
+    """The newest sweep that holds a cell of this very name."""
+    holding = (
+        select(RunRow.id)
+        .join(CellRow, CellRow.run_id == RunRow.id)
+        .where(CellRow.name == text, RunRow.kind == RunKind.SWEEP.value)
+        .order_by(RunRow.started.desc(), RunRow.id.desc())
+        .limit(1)
+    )
+    found: str | None = connection.execute(holding if run_id is None else holding.where(RunRow.id == run_id)).scalar()
+    return found
 
 
 def _fits(wanted: str, name: str) -> bool:
