@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from edgesweep.errors import remedy_for
 from edgesweep.home import Home, find_home
 from edgesweep.plan.cell import Cell, Shape, Variant
 from edgesweep.store.records import CellEnd, CellRecord, Outcome, RunRecord, RunState, RunView, TrialRecord
@@ -39,7 +40,9 @@ def make_trial(cell: Cell, cause: str, message_hash: str, round_no: int = 0, **c
 
 
 def make_end(cell: Cell, cause: str, **changes) -> CellEnd:
-    return CellEnd(cell.name, Outcome.FAILED, "load", cause, "words that no pattern knows", "see", **changes)
+    return CellEnd(
+        cell.name, Outcome.FAILED, "load", cause, "words that no pattern knows", remedy_for(cause), **changes
+    )
 
 
 @pytest.fixture

@@ -46,6 +46,14 @@ def test_an_own_cause_is_learnt_listed_and_shown(cli, stored) -> None:
     assert "lost" in report
 
 
+def test_a_whole_hash_is_learnt_though_nothing_is_stored_with_it(cli, home) -> None:
+    code, _, told = cli("failure", "learn", "ab" * 32, "--cause", "oom")
+    assert code == 0
+    assert "learnt: abababababab is oom" in told
+    assert "next:" not in told
+    assert "ab" * 32 in home.rules.read_text()
+
+
 def test_words_are_shown_with_where_they_were_said(cli, stored) -> None:
     code, text, _ = cli("failure", "show", HASH[:12])
     assert code == 0

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from edgesweep.errors import remedy_for
+from edgesweep.failures.advice import advice_on
 from edgesweep.failures.retell import retell, retell_end
 from edgesweep.failures.rules import NO_RULES, Rule, RuleBook
 from edgesweep.report.document import build_document
@@ -94,3 +95,11 @@ def test_the_first_failed_trial_decides(view) -> None:
     trials = [make_trial(cell, "unknown", OTHER, 1), make_trial(cell, "unknown", HASH, 0)]
     book = RuleBook((Rule("oom", hash=HASH), Rule("crash", hash=OTHER)))
     assert retell_end(make_end(cell, "unknown"), trials, book).cause == "oom"
+
+
+def test_the_advice_about_unknown_words_can_be_copied() -> None:
+    told = Diagnosis("message", normalised=WORDS, message_hash=HASH)
+    assert f"learn {HASH[:12]} --cause CODE" in advice_on("unknown", told)
+    assert f"learn {HASH} --cause CODE" in advice_on("unknown", told, digits=64)
+    assert advice_on("oom", told) == remedy_for("oom")
+    assert advice_on("unknown", None) == remedy_for("unknown")

@@ -12,6 +12,9 @@ from edgesweep.cli.options import Settings, pass_settings, print_json
 if TYPE_CHECKING:
     from edgesweep.store.messages import StoredMessage
 
+#: Hex digits of a SHA-256.
+_WHOLE = 64
+
 _EPILOG = """\b
 Examples:
   edgesweep failure list                                        every cause with its remedy
@@ -105,8 +108,9 @@ def learn(
 ) -> None:
     """Tell what failures are whose words have this HASH, from now on and in reports of old runs.
 
-    The hash stands in reports at a cause `unknown`; 8 or more of its characters are enough. Without --cause, --text and
-    --remedy make a cause of your own. The rule goes to rules.yaml in the configuration folder.
+    The hash stands in reports at a cause `unknown`; 8 or more of its characters are enough where the failure is stored, all 64
+    where it is not (`edgesweep measure` stores nothing). Without --cause, --text and --remedy make a cause of your own. The
+    rule goes to rules.yaml in the configuration folder.
     """
     from edgesweep.errors import EdgesweepError
     from edgesweep.failures.rules import LOCAL, SHORT_HASH
@@ -122,19 +126,22 @@ def learn(
     given = {"text": text, "remedy": remedy, "stable": stable, "note": note, "link": link}
     cause = cause or f"{LOCAL}{hash_[:SHORT_HASH]}"
     rule_of(hash=hash_, cause=cause, **given)
-    found = _stored(hash_)
-    replaced = add_rule(home.rules, rule_of(hash=found.hash, cause=cause, **given))
+    # What `measure` prints is stored nowhere, and has no doubt about it when it is whole.
+    found = _find(hash_) if len(hash_) == _WHOLE else _stored(hash_)
+    whole = found.hash if found else hash_
+    replaced = add_rule(home.rules, rule_of(hash=whole, cause=cause, **given))
     if not settings.quiet:
         verb = "changed" if replaced else "learnt"
+        click.echo(f"{verb}: {whole[:SHORT_HASH]} is {cause}, in {home.rules}", err=True)
+    if found and not settings.quiet:
         runs = "1 stored run" if len(found.runs) == 1 else f"{len(found.runs)} stored runs"
-        click.echo(f"{verb}: {found.hash[:SHORT_HASH]} is {cause}, in {home.rules}", err=True)
         click.echo(f"next: edgesweep report {found.runs[0]}   ({runs} told anew)", err=True)
 
 
 def _is_hash(text: str) -> bool:
     from edgesweep.failures.rules import LEAST_HASH
 
-    return LEAST_HASH <= len(text) <= 64 and set(text) <= set("0123456789abcdef")  # noqa: PLR2004 - SHA-256
+    return LEAST_HASH <= len(text) <= _WHOLE and set(text) <= set("0123456789abcdef")
 
 
 def _stored(prefix: str) -> StoredMessage:
@@ -143,6 +150,20 @@ def _stored(prefix: str) -> StoredMessage:
     Raises:
         EdgesweepError: unknown_failure, or usage when several hashes begin so.
     """
+    from edgesweep.errors import EdgesweepError
+
+    found = _find(prefix)
+    if found is None:
+        raise EdgesweepError("unknown_failure", f"no stored run has a failure whose words have the hash {prefix}")
+    return found
+
+
+def _find(prefix: str) -> StoredMessage | None:
+    """The stored failures with that hash, if there are any.
+
+    Raises:
+        EdgesweepError: usage when several hashes begin so.
+    """
     from edgesweep.cli.sweeping import open_store
     from edgesweep.errors import EdgesweepError
     from edgesweep.failures.rules import SHORT_HASH
@@ -150,9 +171,7 @@ def _stored(prefix: str) -> StoredMessage:
 
     with contextlib.closing(open_store(find_home())) as store:
         found = store.find_messages(prefix)
-    if not found:
-        raise EdgesweepError("unknown_failure", f"no stored run has a failure whose words have the hash {prefix}")
     if len(found) > 1:
         names = ", ".join(message.hash[: SHORT_HASH + 4] for message in found[:4])
         raise EdgesweepError("usage", f"{len(found)} hashes begin with {prefix}: {names}", remedy="give more of it")
-    return found[0]
+    return found[0] if found else None

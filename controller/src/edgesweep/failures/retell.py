@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from edgesweep_proto.trial import TrialOutcome
 
-from edgesweep.errors import remedy_for
+from edgesweep.failures.advice import advice_on
 from edgesweep.failures.rules import RuleBook
 from edgesweep.store.records import CellEnd, Outcome, RunView, TrialRecord
 
@@ -45,7 +45,7 @@ def retell_end(end: CellEnd, trials: Sequence[TrialRecord], rules: RuleBook) -> 
         )
     if not end.rule:
         return end
-    remedy = remedy_for(result.cause)
+    remedy = advice_on(result.cause, result.diagnosis)
     return replace(
         end, outcome=Outcome.FAILED, cause=result.cause, message=result.message, remedy=remedy, rule="", link=""
     )

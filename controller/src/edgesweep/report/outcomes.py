@@ -140,9 +140,9 @@ def remedy_of(doc: Doc, cell: Cell, outcome: str, cause: str) -> str:
     """What to do about a cell that ended with `outcome` and `cause`, its commands ready to be copied."""
     if outcome == UNFINISHED:
         return f"go on with `edgesweep run --resume {doc['run']['id']}`"
-    if cause == "unknown" and short_hash(cell):
-        return f"see the detail, then `edgesweep failure learn {short_hash(cell)} --cause CODE`"
     remedy = cell.get("remedy") or remedy_for(cause)
+    if cause == "unknown" and short_hash(cell):
+        remedy = str(remedy).replace("learn HASH", f"learn {short_hash(cell)}")
     return with_run(str(remedy), doc["run"]["id"])
 
 

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ import edgesweep
 from edgesweep.errors import EdgesweepError, ExitCode
 from edgesweep.export.result import ExportResult
 from edgesweep.export.service import ExportJob, ExportService
+from edgesweep.failures.advice import advice_on
+from edgesweep.failures.retell import deciding_trial
 from edgesweep.fleet.description import Description
 from edgesweep.fleet.local_bench import DEVICE, LocalBench
 from edgesweep.home import Home
@@ -129,7 +131,15 @@ async def measure_file(home: Home, request: Request, progress: Progress) -> RunV
             fallback=plan.fallback_policy,
             host_tags=(),
         )
-        return _view(run, cell, end, export, trials, found)
+        return _view(run, cell, _with_whole_hash(end, trials), export, trials, found)
+
+
+def _with_whole_hash(end: CellEnd, trials: Sequence[TrialRecord]) -> CellEnd:
+    """Nothing is stored here that the start of a hash could be looked up in: what is to be learnt is named in full."""
+    decisive = deciding_trial(end, trials)
+    if end.cause != "unknown" or decisive is None:
+        return end
+    return replace(end, remedy=advice_on(end.cause, decisive.result.diagnosis, digits=64))
 
 
 def exit_code_of(view: RunView) -> ExitCode:

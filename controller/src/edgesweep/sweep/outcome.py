@@ -9,6 +9,7 @@ from edgesweep_proto.trial import Protocol, Stage, TrialOutcome
 
 from edgesweep.errors import CATALOGUE, remedy_for
 from edgesweep.export.result import ExportResult
+from edgesweep.failures.advice import advice_on
 from edgesweep.plan.cell import Cell
 from edgesweep.stats import placement
 from edgesweep.stats.agreement import apart_between_trials, between_trials
@@ -144,7 +145,7 @@ def _end_of_result(name: str, outcome: Outcome, trial: TrialRecord, tags: Sequen
         result.stage.value,
         result.cause,
         result.message,
-        remedy_for(result.cause),
+        advice_on(result.cause, result.diagnosis),
         detail=result.evidence,
         tags=tuple(tags),
     )
