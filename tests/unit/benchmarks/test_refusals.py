@@ -14,8 +14,10 @@ OPSET = (
 )
 
 
-def cell(outcome: str, stage: str = "load", cause: str | None = None, also: tuple[str, ...] = ()) -> dict[str, object]:
-    return {"outcome": outcome, "stage": stage, "cause": cause, "also": list(also)}
+def cell(
+    outcome: str, stage: str = "load", cause: str | None = None, also: tuple[str, ...] = (), chain: str = "cpu"
+) -> dict[str, object]:
+    return {"outcome": outcome, "stage": stage, "cause": cause, "also": list(also), "providers": [chain]}
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,10 @@ def test_the_runtimes_words_are_told_apart(error: str, kind: str) -> None:
             Expected("opset_unsupported", ("ir_unsupported",)),
             ["instead of"],
         ),
+        (cell("failed", cause="unsupported_op"), "", Expected(), ["plain onnxruntime: loads"]),
+        (cell("failed", cause="unsupported_op", chain="openvino"), "", Expected(), []),
+        (cell("failed", cause="unsupported_op", chain="openvino"), IR, Expected("ir_unsupported"), ["instead of"]),
+        (cell("failed", cause="ir_unsupported", chain="openvino"), "", Expected(), ["loads", "within the limits"]),
         (cell("pass", "placement"), IR, Expected("ir_unsupported"), ["ended pass"]),
         (cell("failed", cause="ir_unsupported"), "", Expected(), ["plain onnxruntime: loads", "within the limits"]),
         (cell("failed", cause="ir_unsupported"), "", Expected("ir_unsupported"), ["plain onnxruntime: loads"] * 2),

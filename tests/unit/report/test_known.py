@@ -50,7 +50,7 @@ def test_one_sentence_per_state_and_reason_and_the_fixed_ones_first(marked):
 
 def test_a_reason_is_not_needed(marked):
     doc, failed, passed = marked
-    failed[1] |= {"tags": []}
+    failed[1] |= {"tags": [], "known": None}
     failed[0]["known"] = passed["known"] = ""
     assert known_counts(doc["cells"][:0]) == ""
     fixed, known = known_sentences([passed, failed[0]])

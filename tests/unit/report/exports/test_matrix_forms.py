@@ -41,6 +41,8 @@ def test_it_is_json_with_every_variant_in_planned_order(doc, results):
         "artifacts": 4,
         "cached": 1,
         "export_seconds": pytest.approx(1.25 * 10),
+        "known": 0,
+        "fixed": 0,
     }
     assert doc["incomplete"] is True  # one was lost
     assert "resume" not in doc["cells"][-1]["remedy"]
@@ -105,6 +107,18 @@ def test_new_and_known_failures_are_marked(matrix_of, results):
     for text in (printed(doc, 100), render_markdown(doc), render_html(doc)):
         assert "known failure: issue 7" in text
         assert "it passed in the matrix before" in text
+
+
+def test_a_variant_that_passes_and_is_listed_as_a_failure_is_fixed(matrix_of, results):
+    passed = next(result.variant.name for result in results if result.passed)
+    failed = next(result.variant.name for result in results if result.cause == "opset_not_honoured")
+    doc = build_matrix_document(matrix_of(), known={passed: "issue 8", failed: "issue 7"})
+    assert (doc["summary"]["known"], doc["summary"]["fixed"]) == (1, 1)
+    for form in (printed(doc, 100), render_markdown(doc), render_html(doc)):
+        text = " ".join(form.replace("<wbr>", "").replace("\\", "").split())
+        assert "Known failures" in text
+        assert "fixed: 1 variant passes that the plan lists as a known failure (issue 8): " in text
+        assert "known: 1 variant does not pass, as the plan says (issue 7)" in text
 
 
 @pytest.mark.parametrize("width", [80, 100])

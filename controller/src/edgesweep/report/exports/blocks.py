@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from edgesweep.report import units
 from edgesweep.report.exports.document import other_domains
+from edgesweep.report.known import FIXED, known_state
 from edgesweep.report.outcomes import OUTCOMES, UNFINISHED, Cell, Doc, Finding, group_findings, outcome_of
 
 MEANINGS = {
@@ -136,7 +137,8 @@ def told_of(finding: Finding) -> dict[str, list[Told]]:
 def note_of(cell: Cell) -> str:
     """What else is to be said of a variant: the honest one, and whether its failure is known or new."""
     notes = [f"see opset {cell['produced']['opset']}"] if cell.get("see") else []
-    notes += [f"known failure: {cell['known']}"] if cell.get("known") else []
+    fixed = "fixed, and still listed as a " if known_state(cell) == FIXED else ""
+    notes += [f"{fixed}known failure: {cell['known']}"] if cell.get("known") else []
     notes += ["new: it passed in the matrix before"] if cell.get("new") else []
     return "; ".join(notes)
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from edgesweep.errors import remedy_for
 from edgesweep.export.result import ExportResult, Produced
+from edgesweep.report.known import FIXED, KNOWN, known_state
 from edgesweep.report.plain_data import Json, plain
 from edgesweep.store.records import Outcome, RunRecord, RunState, RunView, outcome_of_export
 from edgesweep.store.variants import WAITING
@@ -126,6 +127,7 @@ def _run(run: RunRecord) -> Json:
 def _summary(cells: Sequence[Json]) -> Json:
     outcomes = Counter(cell["outcome"] for cell in cells)
     passed = [cell["produced"]["digest"] for cell in cells if cell["outcome"] == Outcome.PASS.value]
+    states = [known_state(cell) for cell in cells]
     exported = [cell for cell in cells if cell["outcome"] in {Outcome.PASS.value, Outcome.FAILED.value}]
     return {
         "cells": len(cells),
@@ -134,4 +136,6 @@ def _summary(cells: Sequence[Json]) -> Json:
         "artifacts": len(set(passed)),
         "cached": sum(cell["cached"] for cell in exported),
         "export_seconds": sum(cell["seconds"] for cell in exported if not cell["cached"]),
+        "known": states.count(KNOWN),
+        "fixed": states.count(FIXED),
     }

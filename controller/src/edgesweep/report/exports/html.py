@@ -22,6 +22,7 @@ from edgesweep.report.exports.document import other_domains
 from edgesweep.report.exports.summary import sentence
 from edgesweep.report.facts import host_text
 from edgesweep.report.html import MATRIX_COLUMNS, breakable, finding_views, template
+from edgesweep.report.known import known_sentences
 from edgesweep.report.outcomes import OUTCOMES, Cell, Doc, outcome_of, run_seconds, when
 
 
@@ -65,6 +66,7 @@ def render_html(doc: Doc) -> str:
         meanings=MEANINGS,
         blocks=[_block(block, findings, row_ids, anchors) for block in blocks_of(doc)],
         findings=_findings(findings),
+        known=known_sentences(doc["cells"], "variant"),
         rows=[_row(cell, row_ids, anchors) for cell in doc["cells"]],
         row_ids=row_ids,
         size_unit=units.size_unit((cell["produced"] or {}).get("size_bytes") for cell in doc["cells"]),

@@ -16,6 +16,7 @@ from edgesweep.report.exports.blocks import (
     told_of,
 )
 from edgesweep.report.exports.summary import sentence
+from edgesweep.report.known import known_sentences
 from edgesweep.report.markdown_text import code, table, text
 from edgesweep.report.outcomes import Cell, Doc, outcome_of, run_seconds, when
 
@@ -25,7 +26,7 @@ _OPSETS = 10
 def render_markdown(doc: Doc) -> str:
     """The matrix: summary, outcomes by model, what the files hold, and the findings by cause with remedy."""
     findings = findings_of(doc)
-    parts = [*_head(doc), *_outcomes(doc, findings), *_files(doc), *_findings(findings)]
+    parts = [*_head(doc), *_outcomes(doc, findings), *_files(doc), *_findings(findings), *_known(doc)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -116,3 +117,10 @@ def _findings(findings: Findings) -> Iterator[str]:
                 for line in told
             ]
         yield "\n".join(lines)
+
+
+def _known(doc: Doc) -> Iterator[str]:
+    sentences = known_sentences(doc["cells"], "variant")
+    if sentences:
+        yield "## Known failures"
+        yield "\n".join(f"- {text(sentence)}" for sentence in sentences)

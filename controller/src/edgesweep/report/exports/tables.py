@@ -22,6 +22,7 @@ from edgesweep.report.exports.blocks import (
     square_of,
     told_of,
 )
+from edgesweep.report.known import known_sentences
 from edgesweep.report.outcomes import OUTCOMES, Cell, Doc, outcome_of, run_seconds
 from edgesweep.report.tables import STYLES, Adaptive, heading, plain_table, styled
 
@@ -128,14 +129,16 @@ def _produced_row(label: str, entry: Produced, *, domains: bool, cached: bool) -
 
 def variant_findings(doc: Doc) -> RenderableType:
     """What did not pass, grouped by cause, each with its remedy and its variants."""
-    findings = findings_of(doc)
-    if not findings.entries:
+    findings, known = findings_of(doc), known_sentences(doc["cells"], "variant")
+    if not findings.entries and not known:
         return Text("\nNo findings: every variant passes.")
 
     def build(_width: int) -> RenderableType:
-        parts: list[RenderableType] = [Text(), heading("Findings")]
+        parts: list[RenderableType] = [Text(), heading("Findings")] if findings.entries else []
         for entry in findings.entries:
             parts += [Text(), *_finding(entry, doc)]
+        if known:
+            parts += [Text(), heading("Known failures"), *(Text(told, overflow="fold") for told in known)]
         return Group(*parts)
 
     return Adaptive(build)
