@@ -32,8 +32,13 @@ def varying_memory(cell: Cell) -> tuple[float, float] | None:
     return (float(found[0]), float(found[1])) if found and memory.get("steady_peak") is None else None
 
 
-def beside_the_median(cell: Cell) -> list[str]:
-    """What else the measurement of a cell says, as short texts: placement, minutes, energy, memory that varies, caches, outputs."""
+def beside_the_median(cell: Cell, *, placed: bool = True) -> list[str]:
+    """What else the measurement of a cell says, as short texts: placement, minutes, energy, memory that varies, caches, outputs.
+
+    Args:
+        cell: a cell of the result document.
+        placed: whether its placement belongs to it; the page has tables of that.
+    """
     texts = []
     sustained, energy, left_out = (
         cell.get("sustained"),
@@ -58,7 +63,7 @@ def beside_the_median(cell: Cell) -> list[str]:
         texts += compile_texts(compiled, short_provider(compiled["provider"]), cell.get("tags") or ())
     if left_out:
         texts.append(f"{units.plural(left_out, 'sample')} of a late warm-up left out")
-    return [*placement_beside(cell), *texts, *answers_beside(cell)]
+    return [*(placement_beside(cell) if placed else ()), *texts, *answers_beside(cell)]
 
 
 def placement_text(cell: Cell) -> str:

@@ -43,6 +43,7 @@ from edgesweep.report.outcomes import (
     verdict_counts,
     when,
 )
+from edgesweep.report.placement_texts import partial_cells
 from edgesweep.report.predictions import is_skipped_as_predicted, prediction_sentences, prediction_words
 from edgesweep.report.reasons import notes_of, short_reason, untold
 
@@ -56,6 +57,8 @@ _DETAIL_CHARS = 1_500
 _DETAILS_TOTAL_CHARS = 150_000
 _DETAILS_PER_FINDING = 3
 
+MOST_PARTIAL = 200
+"""Cells whose shares are shown."""
 MOST_PROFILES = 20
 """Cells whose nodes are shown; those of all stand in the document."""
 
@@ -125,6 +128,8 @@ def render_html(doc: Doc) -> str:
         notes=list({note.place: note for note in notes_of(doc["cells"]).values()}.values()),
         figures=figures,
         rows=rows,
+        partial=partial_cells(doc["cells"]),
+        most_partial=MOST_PARTIAL,
         profiles=[view for cell in doc["cells"] if not cell.get("same_as") and (view := profile_view(cell))],
         most_profiles=MOST_PROFILES,
         condition_columns=CONDITIONS,
@@ -271,7 +276,7 @@ def _rows(cells: list[Cell], row_ids: dict[str, str], anchors: dict[str, str]) -
         # These tags are told beside the median.
         told = {"warmup_left_out", "memory_varies", *TOLD_TAGS}
         tags = [tag for tag in cell.get("tags") or [] if tag.partition(":")[0] not in told]
-        notes = [*reasons, *beside_the_median(cell), *untold(tags, reasons)]
+        notes = [*reasons, *beside_the_median(cell, placed=False), *untold(tags, reasons)]
         if cell.get("same_as"):
             notes.append(f"same artifact as {cell['same_as']}, measured once")
         if not latency and cell.get("message"):

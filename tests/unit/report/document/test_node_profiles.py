@@ -8,7 +8,8 @@ import pytest
 from edgesweep.report.document import build_document
 from edgesweep.report.html import render_html
 from edgesweep.report.node_profiles import node_line, node_profile, operator_times, profile_view
-from edgesweep.report.placement_texts import partial_text
+from edgesweep.report.placement_texts import partial_cells, partial_text
+from edgesweep.report.units import NOTHING
 
 XNNPACK, CPU = "XnnpackExecutionProvider", "CPUExecutionProvider"
 
@@ -61,10 +62,19 @@ def test_the_page_shows_operators_and_nodes_with_their_provider(view, cell):
     html = render_html(build_document(view))
     assert 'id="nodes"' in html
     assert "By operator" in html
-    assert "xnnpack 60 of 65 nodes (90 % of the time), cpu 5 nodes (10 %)" in html
+    assert 'id="placement"' in html
 
 
 def test_only_a_partial_cell_says_its_shares(cell):
     assert partial_text(cell) == "xnnpack 60 of 65 nodes (90 % of the time), cpu 5 nodes (10 %)"
     assert partial_text({**cell, "tags": []}) == ""
     assert partial_text({**cell, "placement": None}) == ""
+
+
+def test_the_page_has_what_each_provider_of_a_partial_cell_has(cell):
+    (partial,) = partial_cells([cell, {**cell, "name": "copy", "same_as": cell["name"]}, {**cell, "tags": []}])
+    assert (partial.name, partial.method) == (cell["name"], "assignment")
+    assert [row[:5] for row in partial.shares] == [
+        ("xnnpack", "60", "92 %", NOTHING, "90 %"),
+        ("cpu", "5", "8 %", NOTHING, "10 %"),
+    ]
