@@ -117,6 +117,24 @@ def test_an_operator_inside_a_branch_is_found_and_none_in_what_is_no_model(bench
     assert find_operator(str(tmp_path / "absent"), "Hardmax") is None
 
 
+def test_of_several_nodes_without_a_name_only_what_they_share_is_told(bench):
+    onnx = pytest.importorskip("onnx")
+    half = (onnx.TensorProto.FLOAT16, [2])
+    nodes = [onnx.helper.make_node("Acos", [name], [name + "y"], name=name + "n") for name in ("a", "b")]
+    path = str(bench.save("two", nodes, {"a": [2], "b": half}, {"ay": [2], "by": half}))
+    assert find_operator(path, "Acos").input_types == ()
+    assert find_operator(path, "Acos", "bn").input_types == ("float16",)
+    assert find_operator(path, "Acos", "made by an optimiser") is None
+    words = "Could not find an implementation for Acos(7) node with name ''"
+    assert read.read(words, "load", path).operator == {
+        "domain": "ai.onnx",
+        "name": "Acos",
+        "version": 7,
+        "types": [],
+        "node": "",
+    }
+
+
 def test_a_part_that_a_provider_compiled_is_no_operator():
     text = "Non-zero status code returned while running TRTKernel_1 node. Name:'T_1' Status Message: TensorRT EP failed"
     assert read.running_node(text) is None

@@ -39,22 +39,27 @@ class ModelOperator:
 
 
 def find_operator(path: str, operator: str, node: str = "") -> ModelOperator | None:
-    """The node of that name, else the first one, that calls `operator` in the model at `path`.
+    """The node called `node` that calls `operator` in the model at `path`; without a name, what all its nodes have in common.
 
     Only what the file says is known: the types of inputs, initializers and noted values, and of what Cast makes.
 
     Returns:
-        None when there is no such node, or the file cannot be read.
+        None when there is no such node (an optimiser makes its own), or the file cannot be read.
     """
     try:
         with open(path, "rb") as file:
             if os.fstat(file.fileno()).st_size == 0:
                 return None
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                found = [node for graph in _graphs(data) for node in _calls(data, graph, operator)]
+                found = [each for graph in _graphs(data) for each in _calls(data, graph, operator)]
     except (OSError, ValueError):
         return None
-    return next((each for each in found if node and each.name == node), found[0] if found else None)
+    if node:
+        return next((each for each in found if each.name == node), None)
+    if len(found) < 2 or len({(each.domain, each.input_types) for each in found}) == 1:  # noqa: PLR2004 - one, or all alike
+        return found[0] if found else None
+    domains = {each.domain for each in found}
+    return ModelOperator(domains.pop() if len(domains) == 1 else "", operator, "", ())
 
 
 def _graphs(data: mmap.mmap) -> Iterator[Span]:
