@@ -17,8 +17,10 @@ import array
 import atexit
 import contextlib
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import socket
@@ -33,6 +35,9 @@ from edgesweep_worker import process
 _REQUEST_BYTES = 1 << 16
 #: stdin, event pipe and stderr of a child.
 _DESCRIPTORS = 3
+
+#: Modules that are programs: importing them is no use, or runs them.
+_ENTRANCES = ("__main__", "run")
 
 #: Does one job: told the descriptors of its text and of its event pipe, it gives the exit status.
 Work = Callable[[int, int], int]
@@ -54,20 +59,13 @@ def serve(control_fd: int, work: Work) -> None:
 
 
 def _load() -> None:
+    """Import the runtime and every module that a job may need, so that no child has to."""
     import onnxruntime  # noqa: F401 - and numpy with it
 
-    from edgesweep_worker import (  # noqa: F401
-        calls,
-        compare,
-        inputs,
-        measure,
-        memory,
-        placement,
-        provider_start,
-        session,
-        threads,
-        trial,
-    )
+    package = os.path.dirname(os.path.abspath(__file__))
+    for module in pkgutil.walk_packages([package], "edgesweep_worker."):
+        if module.name.rpartition(".")[2] not in _ENTRANCES:
+            importlib.import_module(module.name)
 
 
 def has_one_thread() -> bool:

@@ -28,17 +28,20 @@ class MemoryMeter:
 
     Args:
         unified: whether the processor's memory is the accelerator's too, so that the whole machine has to be looked at.
+        brief: read the high-water marks alone. The rest costs more than a small model itself: what was freed is not given
+            back before, and there are no shares.
         root: where /proc and /sys/fs/cgroup lie.
     """
 
-    def __init__(self, *, unified: bool = False, root: str = "/") -> None:
-        self._libc = _libc()
+    def __init__(self, *, unified: bool = False, brief: bool = False, root: str = "/") -> None:
+        self._libc = None if brief else _libc()
+        self._brief = brief
         self._root = root
         self._resets = kernel_memory.reset_high_water(root)
         self._fixed = self._mallopt(_M_MMAP_THRESHOLD, _FIXED_THRESHOLD)
         self.trim()
         self._base = kernel_memory.status_bytes("VmRSS", root)
-        self._base_shares = kernel_memory.shares(root)
+        self._base_shares = None if brief else kernel_memory.shares(root)
         self._group = kernel_memory.own_group(root)
         self._emulated = kernel_memory.emulated(root)
         self._base_available = kernel_memory.available_bytes(root) if unified else None
@@ -92,7 +95,8 @@ class MemoryMeter:
 
     def trim(self) -> bool:
         """Give freed memory back to the system; False where the C library cannot."""
-        gc.collect()
+        if not self._brief:
+            gc.collect()
         if self._libc is None or not hasattr(self._libc, "malloc_trim"):
             return False
         self._libc.malloc_trim(0)
@@ -109,7 +113,9 @@ class MemoryMeter:
     def _phase(self, phase: str, size: int, method: str) -> dict[str, Any]:
         # Freed memory that malloc keeps would make these a matter of luck; the peak was read before.
         self.trim()
-        now = kernel_memory.shares(self._root)
+        now = None if self._brief else kernel_memory.shares(self._root)
+        if self._brief:
+            method += ", nothing freed given back before"
         if self._fixed:
             method += ", mmap threshold fixed"
         if self._emulated:

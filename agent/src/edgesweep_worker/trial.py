@@ -83,7 +83,7 @@ class _Trial:
         self.arrays = inputs.load_inputs(self.job.inputs)
         self.provider_load_s = loaded.seconds or provider_start.load_libraries(self.chain[0][0])
         outputs.rehearse()
-        self.meter = memory.MemoryMeter(unified=self.job.unified_memory)
+        self.meter = memory.MemoryMeter(unified=self.job.unified_memory, brief=self.job.protocol.untimed)
         self.pinning = threads.Pinning(self.job.cpus if self.job.protocol.pin_threads else ())
         self.compiling = compiling.Compiling(self.pipe, self.job)
         self.compiling.enter(compiling.SESSION)
