@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,7 @@ class Findings:
         return False
 
     def _take_facts(self, event: dict[str, Any]) -> None:
-        hints = typing.get_type_hints(TrialResult)
+        hints = _hints()
         for name in _FACTS:
             if name not in event:
                 continue
@@ -96,3 +97,8 @@ class Findings:
             raise ValueError(f"the worker tells of {count} samples and left {len(content)} bytes of them")
         blob = Blob(sha256(content).hexdigest(), len(content))
         self.result = replace(self.result, samples=replace(samples, blob=blob))
+
+
+@functools.cache
+def _hints() -> dict[str, Any]:
+    return typing.get_type_hints(TrialResult)
