@@ -34,11 +34,11 @@ MIB = 1024
 BARE_MIB = 34.5
 
 
-def rss_mib(pid: int) -> float:
+def mib(pid: int, what: str = "VmRSS") -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{what}:"):
             return int(line.split()[1]) / MIB
-    raise AssertionError("no VmRSS")
+    raise AssertionError(f"no {what}")
 
 
 def ticks(pid: int) -> int:
@@ -80,10 +80,13 @@ async def test_an_idle_agent_is_hardly_larger_than_a_bare_server(
     first = start_agent()
     await knows_its_runtimes(first, connect)
     first.stop()
-    bare = rss_mib(bare_server())
-    rss = rss_mib(start_agent("--tls-dir", str(lab.tls_dir)).pid)
-    assert rss <= 44 + max(0.0, bare - BARE_MIB), f"{rss:.1f} MiB, a bare server {bare:.1f} MiB"
-    assert rss - bare <= 8, f"with TLS {rss:.1f} MiB, a bare server without TLS {bare:.1f} MiB"
+    bare = bare_server()
+    agent = start_agent("--tls-dir", str(lab.tls_dir)).pid
+    assert mib(agent) <= 44 + max(0.0, mib(bare) - BARE_MIB), f"{mib(agent):.1f} MiB, a bare server {mib(bare):.1f} MiB"
+    # Pages of its own, which are the same each time: those of library files come with the page cache's luck, and the same
+    # agent was seen 7.6 and 8.3 MiB of resident memory above the same server within a day.
+    own, of_bare = mib(agent, "RssAnon"), mib(bare, "RssAnon")
+    assert own - of_bare <= 7, f"with TLS {own:.1f} MiB of its own, a bare server without TLS {of_bare:.1f} MiB"
 
 
 async def test_an_agent_loads_nothing_of_what_it_measures(
