@@ -40,6 +40,10 @@ class EventPipe:
             self._tags += fresh
             self.facts(tags=list(self._tags))
 
+    def alive(self) -> None:
+        """Say only that the stage goes on: the agent's deadline is for the longest silence."""
+        self._write({"event": "alive"})
+
     def end(self, **fields: Any) -> None:
         """The last event: how it ended."""
         self._write({"event": "end", **fields})

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -109,7 +109,14 @@ def watch_placement(ort: Any, options: Any, folder: str) -> None:
     options.profile_file_prefix = os.path.join(folder, "profile")
 
 
-def read_placement(ort: Any, session: Any, inputs: Mapping[str, np.ndarray], *, nodes: bool = False) -> Placement:
+def read_placement(
+    ort: Any,
+    session: Any,
+    inputs: Mapping[str, np.ndarray],
+    *,
+    nodes: bool = False,
+    on_run: Callable[[], None] = lambda: None,
+) -> Placement:
     """Run `session` some times and read where its nodes are.
 
     Args:
@@ -117,6 +124,7 @@ def read_placement(ort: Any, session: Any, inputs: Mapping[str, np.ndarray], *, 
         session: made with options that went through `watch_placement`.
         inputs: arrays by name.
         nodes: whether the times of single nodes are wanted too.
+        on_run: is called after each run, since several of a slow model take long.
 
     Returns:
         Method assignment, profile, or provider_list (then without nodes).
@@ -127,6 +135,7 @@ def read_placement(ort: Any, session: Any, inputs: Mapping[str, np.ndarray], *, 
         if done > 1 and not nodes and time.perf_counter() - started > _SECONDS:
             break
         values.run_once(ort, session, inputs)
+        on_run()
     events = _read_profile(session.end_profiling())
     found = placement_of(providers, _assigned_parts(ort, session), profile_events.node_calls(events), nodes=nodes)
     return replace(found, arena=arena.read_arena(events))

@@ -69,7 +69,14 @@ class Watched:
                 raise
             pinning.hold()
             try:
-                found = placement.read_placement(self.ort, watched, self.arrays, nodes=self.job.protocol.node_profile)
+                found = placement.read_placement(
+                    self.ort,
+                    watched,
+                    self.arrays,
+                    nodes=self.job.protocol.node_profile,
+                    # A sign of life: the deadline is for one run, not for all of them.
+                    on_run=self.pipe.alive,
+                )
             except OSError:
                 raise
             except Exception as error:

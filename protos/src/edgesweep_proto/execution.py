@@ -43,7 +43,7 @@ class NodeTime:
     """One node of the optimised graph; `seconds` is the median over the profiled runs of all its `calls` in a run.
 
     Time of nodes inside it is not its own. `operator` has its domain in front when that is not ai.onnx and the runtime
-    tells it; of a part that a provider compiled it is the part's name, and `holds` names the model's nodes in it, where that
+    tells it; of a part that a provider compiled it is the part's name, and `holds` names the graph's nodes in it, where that
     is told. Sizes are as the runtime tells them.
     """
 

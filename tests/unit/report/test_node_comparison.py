@@ -94,6 +94,16 @@ def test_parts_that_are_cut_differently_hang_together() -> None:
     assert found.pairs[0].moved
 
 
+def test_a_node_that_onnxruntime_fused_with_the_next_is_still_that_node() -> None:
+    before = side(node("/head/MatMul", "MatMul", 10), node("/head/Add", "Add", 2), node("/c/Conv", "Conv", 5))
+    after = side(node("/head/MatMul/MatMulAddFusion", "Gemm", 11), node("fused /c/Conv", "FusedConv", 6))
+    assert {(tuple(a), tuple(b)): by for a, b, by in rows(compare_nodes(before, after))} == {
+        (("/head/MatMul",), ("/head/MatMul/MatMulAddFusion",)): "name",
+        (("/c/Conv",), ("fused /c/Conv",)): "name",
+        (("/head/Add",), ()): "",
+    }
+
+
 def test_what_moved_comes_first_then_what_differs_most() -> None:
     before = side(node("a", "Conv", 10), node("b", "Conv", 50), node("c", "Relu", 5))
     after = side(node("a", "Conv", 30), node("b", "Conv", 20), node("c", "Relu", 5, OPENVINO))

@@ -219,6 +219,12 @@ def test_a_trial_tells_its_nodes_when_it_is_asked_to(workshop, bench):
     assert ended.facts["placement"]["model_nodes"] == 4
 
 
+def test_every_run_of_the_watched_session_is_a_sign_of_life(workshop, bench):
+    ended = workshop.run(bench.good_job(protocol={"node_profile": True}))
+    at = next(at for at, event in enumerate(ended.events) if event.get("stage") == "placement")
+    assert ended.events[at + 1 : at + 7] == [{"event": "alive"}] * 6
+
+
 def test_an_untimed_trial_tells_its_nodes_too(workshop, bench):
     ended = workshop.run(bench.good_job(protocol={"untimed": True, "node_profile": True}))
     assert ended.verdict == ("pass", "placement", ""), ended.end

@@ -132,6 +132,25 @@ def test_some_nodes_elsewhere_are_told_as_partial(workshop, bench, openvino):
     assert found[OPENVINO]["nodes"] >= 1
     assert found["CPUExecutionProvider"]["nodes"] >= 1
     assert sum(share["time_share"] for share in found.values()) == pytest.approx(1.0)
+    assert found[OPENVINO]["subgraphs"] >= 1
+    assert found["CPUExecutionProvider"]["subgraphs"] is None
+    assert found["CPUExecutionProvider"]["operators"]["Hardmax"] == 1
+    assert ended.facts["placement"]["model_nodes"] == 3
+
+
+def test_a_compiled_part_is_timed_as_one_node_and_told_with_what_it_holds(workshop, bench, openvino):
+    model = bench.affine()
+    job = bench.job(model.path, {"x": model.x}, {"y": model.y}, providers=[OPENVINO], protocol={"node_profile": True})
+    ended = workshop.run(job, openvino)
+    assert ended.verdict == ("pass", "placement", ""), ended.end
+    (node,) = ended.facts["node_profile"]["nodes"]
+    assert node["provider"] == OPENVINO
+    if ended.facts["placement"]["method"] == "assignment":
+        # onnxruntime adds to the name of a node that it has fused before it shares the graph out.
+        assert {name.partition("/")[0] for name in node["holds"]} <= {"multiply", "add", "clip"}
+        assert len(node["holds"]) == ended.facts["placement"]["shares"][0]["nodes"]
+    else:
+        assert node["holds"] == []
 
 
 def test_no_node_at_all_is_a_fallback(workshop, bench, openvino):

@@ -12,6 +12,7 @@ from edgesweep.report.plain_data import Json
 
 SCHEMA_VERSION = 1
 _DIGITS = re.compile(r"(\d+)")
+_FUSED = re.compile(r"^fused |/\w+Fusion$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +203,8 @@ def _by_order(first: Sequence[Json], second: Sequence[Json]) -> list[Pair]:
 
 
 def _covers(node: Json) -> list[str]:
-    return list(node["holds"]) or [node["name"]]
+    """Names that a node stands for, without what onnxruntime adds to a node that it has fused with the next."""
+    return [_FUSED.sub("", name) for name in node["holds"] or [node["name"]]]
 
 
 def _kind(node: Json) -> Any:

@@ -145,7 +145,9 @@ class NodeTime(_message.Message):
     activation_bytes: _builtins.int
     @_builtins.property
     def holds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the model's nodes that it stands for, where a provider compiled several as one and the runtime tells which."""
+        """Names of the nodes that it stands for, as the graph was shared out, where a provider compiled several as one and the
+        runtime tells which.
+        """
 
     def __init__(
         self,
