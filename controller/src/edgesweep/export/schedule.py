@@ -114,16 +114,18 @@ class Schedule:
         mine = self._models.get(slot)
         others = {model for other, model in self._models.items() if other != slot}
 
+        weights: dict[str, float] = {}
+        for group in self._waiting:
+            weights[group.model] = weights.get(group.model, 0.0) + group.weight
+
         def rank(group: Group) -> tuple[bool, bool, float]:
-            return (group.model == mine, group.model not in others, self._weight_of(group.model, group))
+            # A model's whole work first, then the group's own share of it.
+            weight = weights[group.model] * 1000 + group.weight
+            return (group.model == mine, group.model not in others, weight)
 
         best = max(self._waiting, key=rank)
         self._waiting.remove(best)
         return best
-
-    def _weight_of(self, model: str, group: Group) -> float:
-        """A model's whole work first, then the group's own share of it."""
-        return sum(other.weight for other in self._waiting if other.model == model) * 1000 + group.weight
 
     def _split(self) -> Group | None:
         """The second half of the group under way whose end that brings forward the most."""

@@ -197,6 +197,9 @@ class Sweep:
         """Exports every variant; a failed one ends all its cells at once."""
         wanted = {cell.variant for cell in self._ledger.open_cells()}
         jobs = [job for job in jobs if job.variant in wanted]
+        cells_of: dict[str, list[Cell]] = {}
+        for cell in self._ledger.open_cells():
+            cells_of.setdefault(variant_key(cell), []).append(cell)
         results: dict[str, ExportResult] = {}
         fresh = 0
         self._exports.on_start = lambda variant: self._emit(ExportStarted(f"{variant.model}/{variant.slug}"))
@@ -208,7 +211,7 @@ class Sweep:
             self._emit(
                 ExportFinished(key, result.cause, result.message, result.seconds, result.cached, fresh, len(jobs))
             )
-            mine = [cell for cell in self._ledger.open_cells() if variant_key(cell) == key]
+            mine = [cell for cell in cells_of.get(key, ()) if self._ledger.is_open(cell)]
             if result.passed:
                 refused = [cell for cell in mine if cell.shape.slug not in result.payloads]
                 await self._ledger.end([end_of_refused_shape(cell) for cell in refused])
