@@ -36,6 +36,7 @@ class Board:
         self.outcomes: list[TrialOutcome] = []
         self.results: dict[str, TrialResult] = {}
         self.submitted: list[str] = []
+        self.pushed: list[set[str]] = []
         self.busy = 0
         self.most_busy = 0
         self.sessions = 0
@@ -78,6 +79,7 @@ class ScriptedClient:
 
     async def push(self, blobs, path_of, number):
         self.board.fail("push")
+        self.board.pushed.append({blob.sha256 for blob in blobs})
         return 0
 
     async def submit(self, trial, number):
@@ -169,6 +171,18 @@ def sweep(tmp_path, make_cell, make_export):
 
 def gone() -> EdgesweepError:
     return EdgesweepError("unreachable", "the link is down")
+
+
+async def test_what_the_next_trials_need_is_uploaded_at_one_time_as_far_as_it_is_small(sweep, monkeypatch) -> None:
+    board, large = Board(), Board()
+    await sweep(board, opsets=(17, 18, 20))
+    (together,) = board.pushed
+    assert len(together) == 3  # three models, and their one input, which is called like one of them
+    monkeypatch.setattr("edgesweep.sweep.supply.TOGETHER_BYTES", 15)
+    await sweep(large, opsets=(17, 18, 20), run_id="s")
+    assert len(large.pushed) > 1
+    assert set.union(*large.pushed) == together
+    assert sum(map(len, large.pushed)) == len(together)
 
 
 async def test_every_cell_ends_once(sweep) -> None:
