@@ -67,7 +67,7 @@ async def test_a_trial_on_an_idle_and_cool_board_carries_its_surroundings(
         Gate("idle", passed=True, waited_s=2.0, value=0.0, limit=0.05, note="CPU pressure"),
         Gate("thermal", passed=True, waited_s=0.0, value=45.0, limit=48.0, note="cpu-thermal"),
     )
-    assert result.tags == ("one", "two")
+    assert result.tags == ("one", "two", "placed")
     assert result.trace is not None
     assert result.trace.frequency_start_hz == {"policy0": 1.8e9}
     assert result.trace.temperature_max_c == {"cpu-thermal": 45.0}
@@ -89,7 +89,7 @@ async def test_a_busy_and_hot_board_is_waited_for_given_up_and_tagged(
     assert [(gate.name, gate.passed, gate.waited_s) for gate in result.gates] == [
         ("idle", False, 60.0), ("thermal", False, 300.0),
     ]  # fmt: skip
-    assert result.tags == ("one", "two", "busy_host", "hot_start")
+    assert result.tags == ("one", "two", "placed", "busy_host", "hot_start")
     assert waits(board) == ["idle", "thermal"]
     facts = TrialFacts(n=200, accounting=Accounting(2.0, 2.0, 0.0, 0, 0), tags=result.tags, gates=result.gates)
     verdict, (busy, hot) = judge([facts] * 3, planned=3)
