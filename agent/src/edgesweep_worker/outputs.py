@@ -109,8 +109,12 @@ class Repeats:
 
     def take(self, answer: Mapping[str, Any]) -> None:
         """Hold one more answer against the first, and against the one before."""
-        for index, later in enumerate(summarise(answer)):
-            summary = self.first[index]
+        now = {summary.name: summary for summary in summarise(answer)}
+        for summary in self.first:
+            later = now.get(summary.name)
+            if later is None:  # a sequence that is shorter than at first
+                self._differing[summary.name] = f"{summary.name}: it is there in some runs only"
+                continue
             if (later.sha256, later.type, later.shape) == (summary.sha256, summary.type, summary.shape):
                 summary.run_difference = summary.run_difference or 0.0
                 continue

@@ -130,9 +130,9 @@ class _Trial:
             self._tell_session(self.call.io_mode)
 
     def _verify(self) -> None:
-        from edgesweep_worker import compare, outputs
+        from edgesweep_worker import compare, outputs, values
 
-        answer = self.call.outputs()
+        answer = values.flat(self.call.outputs())
         if self.job.references:
             self.pipe.stage("verify")
         self.repeats = outputs.Repeats(outputs.summarise(answer), self.job.tolerance)
@@ -150,9 +150,11 @@ class _Trial:
 
     def _refuse_chance(self, offender: str) -> None:
         """A wrong answer that is another one each time says something else than one that stays wrong."""
+        from edgesweep_worker import values
+
         with failure.failing_runs():
             self.call.run()
-        self.repeats.take(self.call.outputs())
+        self.repeats.take(values.flat(self.call.outputs()))
         self._tell_outputs()
         apart = self.repeats.offender()
         if apart:
@@ -213,10 +215,11 @@ class _Trial:
 
     def _verify_again(self) -> None:
         """Accelerators under heat have been seen to go wrong: then what was timed was not the model."""
-        from edgesweep_worker import compare
+        from edgesweep_worker import compare, values
 
         known = {tag.split(":", 1)[1] for tag in self.nan_tags}
-        for outputs in self.measurement.answers():
+        for given in self.measurement.answers():
+            outputs = values.flat(given)
             self.repeats.take(outputs)
             if self.job.references:
                 found = self._compare(outputs)

@@ -6,12 +6,14 @@ has no file at all. Types that numpy lacks are told in `foreign`.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any, Iterable, Mapping
 
 import numpy as np
 
 from edgesweep_worker import foreign
+from edgesweep_worker.compare import Reference, Sample
 
 _ITEM = re.compile(r"\[\d*\]$")
 
@@ -60,13 +62,17 @@ def flat(outputs: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def decoded(references: Mapping[str, np.ndarray], kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
+def decoded(references: Mapping[str, Reference], kinds: Mapping[str, str]) -> dict[str, Reference]:
     """References as the outputs are given, by the types of the outputs."""
-    found = {}
-    for name, array in references.items():
-        kind = foreign.element_type(kinds.get(name, ""))
-        found[name] = array if kind is None else foreign.decode(np.asarray(array), kind)
-    return found
+    return {name: _decoded(given, foreign.element_type(kinds.get(name, ""))) for name, given in references.items()}
+
+
+def _decoded(given: Reference, kind: foreign.ElementType | None) -> Reference:
+    if kind is None:
+        return given
+    if isinstance(given, Sample):
+        return dataclasses.replace(given, values=foreign.decode(np.asarray(given.values), kind))
+    return foreign.decode(np.asarray(given), kind)
 
 
 def run_once(ort: Any, session: Any, arrays: Mapping[str, Any]) -> None:

@@ -170,6 +170,11 @@ def test_another_shape_is_a_finding():
     assert "shape" in repeats(answer(1), answer(1, 2)).offender()
 
 
+def test_an_item_that_is_there_in_some_runs_only_is_a_finding():
+    both = {"y[0]": np.zeros(2), "y[1]": np.zeros(2)}
+    assert repeats(both, {"y[0]": np.zeros(2)}).offender() == "y[1]: it is there in some runs only"
+
+
 # In a real worker
 
 
@@ -223,3 +228,17 @@ def test_a_wrong_answer_that_stays_is_wrong_and_tells_its_outputs_too(workshop, 
     ended = workshop.run(bench.job(model.path, {"x": model.x}, {"y": model.y + 1}))
     assert ended.verdict == ("failed", "verify", "wrong_output")
     assert ended.facts["outputs"][0]["run_difference"] == 0
+
+
+def test_the_items_of_a_sequence_are_told_one_by_one(workshop, bench):
+    sequence = helper.make_tensor_sequence_value_info("s", onnx.TensorProto.FLOAT, None)
+    node = helper.make_node("SplitToSequence", ["x"], ["s"], axis=0, keepdims=1)
+    path = bench.save("split", [node], {"x": [2, 4]}, {}, opset=13)
+    model = onnx.load(str(path))
+    model.graph.output.append(sequence)
+    onnx.save(model, str(path))
+    told = workshop.run(bench.job(path, {"x": X})).facts["outputs"]
+    assert [(item["name"], item["shape"], item["run_difference"]) for item in told] == [
+        ("s[0]", [1, 4], 0),
+        ("s[1]", [1, 4], 0),
+    ]
