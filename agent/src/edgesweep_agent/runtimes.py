@@ -387,6 +387,8 @@ def flavour_of(distributions: Iterable[tuple[str, str]], version: str) -> str:
     for name, of_version in distributions:
         plain = name.lower().replace("_", "-")
         flavour = plain.removeprefix("onnxruntime").removeprefix("-")
+        if flavour.startswith("ep-"):
+            continue  # a plug-in beside the runtime
         flavours.append((of_version.split("+")[0] != version.split("+", maxsplit=1)[0], flavour == "", flavour))
     return min(flavours)[2] if flavours else ""
 

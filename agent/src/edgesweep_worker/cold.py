@@ -60,8 +60,11 @@ def prepare(job: TrialJob, pipe: EventPipe) -> ColdState:
             if cache.state != protocol.provider_cache:
                 tags.append("provider_cache_not_honoured")
     # After the priming, which reads all these files.
-    files = page_cache.start_files(job.model_path, [provider.name for provider in job.providers])
-    found = page_cache.prepare((*files, *cache.files), protocol.page_cache)
+    names = [provider.name for provider in job.providers]
+    files = page_cache.start_files(job.model_path, names)
+    # Of a plug-in the library alone: what lies beside it may be of other providers, and the system's.
+    plugged = [item.path for item in job.plugins if not {item.name, *item.providers}.isdisjoint(names)]
+    found = page_cache.prepare((*files, *plugged, *cache.files), protocol.page_cache)
     if found.state in _CONTRARY.get(protocol.page_cache, ()):
         tags.append("page_cache_not_honoured")
     return ColdState(job, found, cache.state, tuple(tags))

@@ -193,6 +193,9 @@ def test_flavours_come_from_the_distribution_that_won() -> None:
     assert flavour_of([("onnxruntime-gpu", "1.2.3")], "1.2.3") == "gpu"
     assert flavour_of([("onnxruntime", "1.2.2"), ("onnxruntime_openvino", "1.2.3")], "1.2.3") == "openvino"
     assert flavour_of([("onnxruntime", "1.2.3"), ("onnxruntime-gpu", "1.2.3")], "1.2.3") == "gpu"
+    assert flavour_of([("onnxruntime", "1.2.3"), ("onnxruntime-ep-webgpu", "1.2.3")], "1.2.3") == "", (
+        "a plug-in is none"
+    )
     assert flavour_of([], "1.2.3") == ""
 
 

@@ -182,6 +182,21 @@ def test_the_folder_of_compiled_models_is_left_or_fresh(bench, monkeypatch, aske
         assert state.tags == (("provider_cache_not_honoured",) if asked == "primed" else ())
 
 
+def test_the_plug_in_of_a_wanted_provider_is_a_file_of_the_start(bench, monkeypatch, pipe):
+    looked_at = []
+    monkeypatch.setattr(
+        page_cache, "prepare", lambda files, _: looked_at.extend(files) or page_cache.Found("warm", 1.0)
+    )
+    plugins = [
+        {"name": "A", "path": "/lab/a.so", "providers": ["LabExecutionProvider"]},
+        {"name": "OtherExecutionProvider", "path": "/lab/other.so"},
+    ]
+    job = dict(bench.good_job(), providers=[{"name": "LabExecutionProvider"}], plugins=plugins)
+    cold.prepare(trial_job(job), pipe)
+    assert "/lab/a.so" in looked_at
+    assert "/lab/other.so" not in looked_at
+
+
 def test_priming_fills_the_folder_from_another_process(bench, monkeypatch, pipe):
     # A stand-in for the compiler, since the plain build has no provider that keeps compiled models.
     def compiles(job):
