@@ -137,7 +137,13 @@ def read_placement(
         values.run_once(ort, session, inputs)
         on_run()
     events = _read_profile(session.end_profiling())
-    found = placement_of(providers, _assigned_parts(ort, session), profile_events.node_calls(events), nodes=nodes)
+    found = placement_of(
+        providers,
+        _assigned_parts(ort, session),
+        profile_events.node_calls(events),
+        runs=len(profile_events.run_starts(events)),
+        nodes=nodes,
+    )
     return replace(found, arena=arena.read_arena(events))
 
 
@@ -156,7 +162,12 @@ def read_assignment(ort: Any, session: Any) -> Placement | None:
 
 
 def placement_of(
-    providers: tuple[str, ...], parts: Sequence[Part], calls: Sequence[NodeCall], *, nodes: bool = False
+    providers: tuple[str, ...],
+    parts: Sequence[Part],
+    calls: Sequence[NodeCall],
+    *,
+    runs: int = 0,
+    nodes: bool = False,
 ) -> Placement:
     """The placement by the assignment's `parts` if it names nodes, else by the profile's `calls`, else unknown.
 
@@ -164,6 +175,7 @@ def placement_of(
         providers: those of the session, in its order.
         parts: what the session says of its assignment; empty where it cannot be asked.
         calls: what ran, by the profile; empty without one.
+        runs: how many whole runs the profile has; with any, it shows that no node was left to run where `calls` is empty.
         nodes: whether the times of single nodes are wanted too.
     """
     steady = profile_events.counted(calls)
@@ -180,7 +192,7 @@ def placement_of(
         compiling = {part.provider for part in parts if len(part.nodes) > 1} | {call.provider for call in fused}
         subgraphs = Counter(part.provider for part in parts if part.provider in compiling)
         return Placement("assignment", pairs, shares, providers, subgraphs=subgraphs, profile=profile)
-    if ran:
+    if ran or runs:
         pairs = tuple((call.operator, call.provider) for call in ran.values())
         subgraphs = Counter(call.provider for call in fused)
         return Placement("profile", pairs, shares, providers, subgraphs=subgraphs, profile=profile)

@@ -117,7 +117,8 @@ def judge(job: TrialJob, pipe: EventPipe, found: Any, first: str) -> tuple[str, 
         return "pass", "", ""
     if counts[first] == 0 and (counts or first != session.CPU):
         elsewhere = ", ".join(f"{count} on {name}" for name, count in sorted(counts.items()))
-        return "fallback", "no_nodes", f"{first} got no node of the model: {elsewhere}"
+        nothing = "none is left to run, since all of it folds into constants"
+        return "fallback", "no_nodes", f"{first} got no node of the model: {elsewhere or nothing}"
     if set(counts) - {first}:
         pipe.tag("partial")
     return "pass", "", ""

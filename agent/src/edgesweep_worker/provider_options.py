@@ -15,16 +15,13 @@ _SAME = {"true": "1", "on": "1", "yes": "1", "false": "0", "off": "0", "no": "0"
 def check_local(providers: Iterable[Provider]) -> None:
     """Refuse options whose value is a file, a library or an address on the device: a peer may name none of these.
 
-    Of an option that nobody knows the value alone can tell; names of nodes, which begin like paths, are for known ones.
-
     Raises:
         TrialFailed: option_refused.
     """
     for provider in providers:
         facts = facts_of(provider.name)
         for key, value in provider.options.items():
-            path = key not in facts.options and value.startswith(("/", "~", "./", "../"))
-            if path or key in facts.local_options:
+            if facts.is_local(key, value):
                 raise TrialFailed(
                     "option_refused", f"the option {key} of {provider.name} names something on the device"
                 )

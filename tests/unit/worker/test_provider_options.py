@@ -32,6 +32,10 @@ class Session:
         Provider(CUDA, {"user_compute_stream": "140352"}),
         Provider("FutureExecutionProvider", {"library": "/tmp/evil.so"}),
         Provider("FutureExecutionProvider", {"library": "../evil.so"}),
+        Provider("FutureExecutionProvider", {"library": "deps/../evil.so"}),
+        Provider("FutureExecutionProvider", {"library": "evil.so.1"}),
+        Provider("FutureExecutionProvider", {"store": "C:\\engines"}),
+        Provider("TensorrtExecutionProvider", {"trt_engine_cache_prefix": "../../x"}),
         Provider(CPU, {"home": "~/x"}),
     ],
     ids=lambda provider: " ".join(provider.options.values()),
@@ -48,6 +52,7 @@ def test_plain_values_pass():
         Provider("TensorrtExecutionProvider", {"trt_profile_min_shapes": "/in/x:1x3x64x64", "device_id": "0"}),
         Provider("WebGpuExecutionProvider", {"forceCpuNodeNames": "/head/Gather"}),
         Provider("QNNExecutionProvider", {"backend_type": "htp"}),
+        Provider("FutureExecutionProvider", {"level": "3", "kind": "HETERO:GPU,CPU", "scale": "0.5"}),
     ])  # fmt: skip
 
 

@@ -364,6 +364,25 @@ def test_a_listed_provider_that_gets_no_node_is_a_fallback(workshop, bench):
 
 
 @pytest.mark.parametrize(
+    ("provider", "verdict"),
+    [
+        ("CPUExecutionProvider", ("pass", "placement", "")),
+        ("AzureExecutionProvider", ("fallback", "placement", "no_nodes")),
+    ],
+)
+def test_a_model_that_is_all_constants_has_no_node_to_run(workshop, bench, provider, verdict):
+    """The profile is whole and shows none: that is known, and no trouble of the runtime's."""
+    if provider not in onnxruntime.get_available_providers():
+        pytest.skip(f"this runtime does not list {provider}")
+    one = onnx.numpy_helper.from_array(np.ones(2, dtype=np.float32), "one")
+    path = bench.save("constant", [onnx.helper.make_node("Add", ["one", "one"], ["y"])], {"x": [2]}, {"y": [2]}, [one])
+    job = bench.job(path, {"x": np.ones(2, dtype=np.float32)}, providers=(provider,))
+    ended = workshop.run(job)
+    assert ended.verdict == verdict
+    assert (ended.facts["placement"]["method"], "placement_unknown" in ended.tags) == ("profile", False)
+
+
+@pytest.mark.parametrize(
     ("inputs", "words"),
     [
         ({"x": np.ones((3, 4), dtype=np.float32)}, "shape [3, 4]"),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Mapping
+
+#: A value that names a file or a library, as far as letters can tell. Node names look like paths too.
+_NAMES_FILE = re.compile(r"[/\\]|^~|\.(?:so|dll|dylib)(?:\.\d+)*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -73,3 +77,10 @@ class ProviderFacts:
     computes_in: str = ""
     precision_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     traps: tuple[Trap, ...] = ()
+
+    def is_local(self, option: str, value: str) -> bool:
+        """Whether an option names a file, a library or an address on the board, which a peer may not do.
+
+        Of an option that nobody knows the value alone can tell; names of nodes, which look like paths, are for known ones.
+        """
+        return option in self.local_options or (option not in self.options and bool(_NAMES_FILE.search(value)))

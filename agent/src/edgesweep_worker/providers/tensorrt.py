@@ -20,7 +20,6 @@ FACTS = ProviderFacts(
         "trt_dla_core": "which DLA",
         "trt_engine_cache_enable": "True: keep engines",
         "trt_engine_cache_path": "folder of the engines",
-        "trt_engine_cache_prefix": "start of the engines' names",
         "trt_engine_hw_compatible": "True: engines for other GPUs of the same line or newer",
         "trt_weight_stripped_engine_enable": "True: engines without weights",
         "trt_timing_cache_enable": "True: keep what was timed while building",
@@ -46,6 +45,8 @@ FACTS = ProviderFacts(
             "user_compute_stream",
             "has_user_compute_stream",
             "trt_engine_cache_path",
+            # It is put before the engines' names as it is, so that it may lead out of their folder.
+            "trt_engine_cache_prefix",
             "trt_timing_cache_path",
             "trt_int8_calibration_table_name",
             "trt_engine_decryption_lib_path",

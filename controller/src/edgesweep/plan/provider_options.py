@@ -25,7 +25,7 @@ def refused_option(options: Mapping[str, Mapping[str, str]]) -> str:
         for option, value in given.items():
             if option in facts.local_options:
                 return f"the option '{option}' of {name} names something on the board, which a plan cannot do: leave it out"
-            if option not in facts.options and value.startswith(("/", "~", "./", "../")):
+            if facts.is_local(option, value):
                 return f"the option '{option}' of {name} is a path, and a plan names none on a board: leave it out"
     return ""
 
