@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from edgesweep.plan.tolerances import PLAN, PROVIDER
 from edgesweep.report import units
 from edgesweep.report.document import build_document
 from edgesweep.report.facts import beside_the_median, placement_text, sensors, short_provider
@@ -182,9 +183,12 @@ def _numerics(found: Json | None) -> str:
     if found["max_absolute_error"] is None:
         return str(note)
     off = f", first off: {found['first_offender']}" if found["first_offender"] else ""
-    return f"{found['outputs_compared']} compared, largest error {found['max_absolute_error']:.3g}{off}" + (
-        f"; {note}" if note else ""
+    sampled = f" at {found['sampled_elements']:,} elements" if found["sampled_elements"] else ""
+    allowed = {PLAN: "held to the tolerance of the plan", PROVIDER: found["tolerance_note"]}.get(
+        found["tolerance_from"], ""
     )
+    compared = f"{found['outputs_compared']} compared{sampled}, largest error {found['max_absolute_error']:.3g}{off}"
+    return "; ".join(filter(None, [compared, allowed, note]))
 
 
 def _floor(doc: Json) -> str:

@@ -88,3 +88,12 @@ def test_what_failed_is_told_with_stage_cause_and_remedy(view):
 @pytest.mark.parametrize("width", [60, 100, 180])
 def test_nothing_is_wider_than_asked_and_never_wider_than_100_off_a_terminal(view, number, width):
     assert max(map(len, printed(alone(view, number), width).splitlines())) <= min(width, 100)
+
+
+def test_what_the_outputs_were_held_to_is_told_where_it_is_not_the_default(view):
+    record = view.cells[0]
+    half = replace(record, cell=replace(record.cell, providers=("coreml",)))
+    assert "1 compared, largest error 3e-06; coreml computes in fp16" in printed(alone(replace(view, cells=(half,)), 0))
+    payload = replace(record.export.payloads["batch4"], sampled=1_048_576)
+    large = replace(record, export=replace(record.export, payloads={"batch4": payload}))
+    assert "1 compared at 1,048,576 elements, largest" in printed(alone(replace(view, cells=(large,)), 0))
