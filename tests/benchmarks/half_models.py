@@ -15,20 +15,20 @@ WIDTH = 64
 OPSET, IR_VERSION = 17, 8
 OPENVINO, CPU = "OpenVINOExecutionProvider", "CPUExecutionProvider"
 
-#: Operators in order, and the nodes that each provider must end with.
+#: Operators in order, the nodes that each provider must end with, and the parts that OpenVINO compiles.
 MODELS = {
     # The last one alone is OpenVINO's: the product before it stands alone too, and stays behind.
-    "third": (("MatMul", "Hardmax", "Relu"), {OPENVINO: 1, CPU: 2}),
-    "half": (("MatMul", "Tanh", "Hardmax", "Hardmax") * 2, {OPENVINO: 4, CPU: 4}),
+    "third": (("MatMul", "Hardmax", "Relu"), {OPENVINO: 1, CPU: 2}, 1),
+    "half": (("MatMul", "Tanh", "Hardmax", "Hardmax") * 2, {OPENVINO: 4, CPU: 4}, 2),
 }
 
 
-def write(folder: Path) -> dict[str, dict[str, int]]:
-    """Writes both below `folder`; the nodes by provider of each."""
+def write(folder: Path) -> dict[str, tuple[dict[str, int], int]]:
+    """Writes both below `folder`; of each the nodes by provider, and OpenVINO's parts."""
     folder.mkdir(exist_ok=True)
-    for name, (operators, _) in MODELS.items():
+    for name, (operators, _, _) in MODELS.items():
         onnx.save(chain_of(operators), folder / f"{name}.onnx")
-    return {name: nodes for name, (_, nodes) in MODELS.items()}
+    return {name: (nodes, parts) for name, (_, nodes, parts) in MODELS.items()}
 
 
 def chain_of(operators: tuple[str, ...]) -> onnx.ModelProto:

@@ -242,7 +242,14 @@ def half_placed(lab: Lab, policy: str, openvino: str, others: list[str]) -> tupl
         shares = told[cell["model"]] = shares_of(cell)
         nodes = {provider: count for provider, (count, _) in shares.items()}
         times = [share for _, share in shares.values()]
-        good = nodes == names[cell["model"]] and None not in times and min(times) > 0 and abs(sum(times) - 1) < 1e-6
+        listed = (cell["placement"] or {}).get("shares") or []
+        parts = [share["subgraphs"] for share in listed if share["provider"] == OPENVINO]
+        good = (
+            (nodes, *parts) == names[cell["model"]]
+            and None not in times
+            and min(times) > 0
+            and abs(sum(times) - 1) < 1e-6
+        )
         if policy == "fail":
             good &= (cell["outcome"], cell["cause"]) == ("fallback", "partial_placement")
         else:

@@ -198,17 +198,19 @@ def half_model() -> onnx.ModelProto:
 
 
 @pytest.mark.usefixtures("openvino")
-@pytest.mark.parametrize("policy", ["warn", "fail"])
+@pytest.mark.parametrize("policy", ["warn", "fail", "warn\nplacement: {min_nodes: 0.6}"], ids=["warn", "fail", "limit"])
 def test_a_model_half_of_which_openvino_takes_is_partial_with_shares(shared_lab, policy: str) -> None:
     onnx.save(half_model(), shared_lab.root / "half.onnx")
     shared_lab.write("half.yaml", HALF % policy)
     on_openvino, on_cuda = shared_lab.run_json("half.yaml")["cells"]
     shares = {share["provider"]: share for share in on_openvino["placement"]["shares"]}
     assert {name: share["nodes"] for name, share in shares.items()} == {OPENVINO: 4, CPU: 4}
+    assert (shares[OPENVINO]["subgraphs"], shares[OPENVINO]["operators"]) == (2, {"MatMul": 2, "Tanh": 2})
+    assert (shares[CPU]["operators"], on_openvino["placement"]["model_nodes"]) == ({"Hardmax": 4}, 8)
     assert min(share["time_share"] for share in shares.values()) > 0
     assert sum(share["time_share"] for share in shares.values()) == pytest.approx(1)
     assert (on_cuda["outcome"], on_cuda["cause"], on_cuda["latency_s"]) == ("failed", "provider_unavailable", None)
-    if policy == "fail":
+    if policy != "warn":
         assert (on_openvino["outcome"], on_openvino["cause"]) == ("fallback", "partial_placement")
         return
     assert on_openvino["outcome"] == "pass"
