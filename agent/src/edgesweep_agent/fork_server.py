@@ -149,7 +149,7 @@ class ForkServer:
         self._control = control
         self._count = 0
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._asked: dict[int, tuple[asyncio.Future[_Forked], int]] = {}
+        self._asked: dict[int, asyncio.Future[_Forked]] = {}
         self._running: dict[int, _Forked] = {}
         self._gone = False
         asyncio.get_running_loop().add_reader(control, self._listen)
@@ -251,10 +251,13 @@ class ForkServer:
                 ours.append(pair[0] if reads else pair[1])
                 theirs.append(pair[1] if reads else pair[0])
             theirs.append(os.open(stderr_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, 0o644))
-            self._asked[number] = answer, ours[0]
+            self._asked[number] = answer
             request = json.dumps({"fork": number, "folder": str(folder)}).encode()
             socket.send_fds(self._control, [request], theirs)
-            return await _in_time(answer, "no worker was forked"), ours[1]
+            forked = await _in_time(answer, "no worker was forked")
+            # Not before: whoever is cancelled meanwhile closes both, and a fork without a job leaves.
+            forked.takes_from(ours[0])
+            return forked, ours[1]
         except BaseException as error:
             for descriptor in ours:
                 os.close(descriptor)
@@ -287,10 +290,10 @@ class ForkServer:
             forked.has_ended(os.waitstatus_to_exitcode(told["status"]))
         elif "forked" in told and (asked := self._asked.pop(told["forked"], None)):
             # At once: its end may be the next thing that is told.
-            forked = self._running[told["forked"]] = _Forked(told["pid"], asked[1])
-            asked[0].set_result(forked)
+            forked = self._running[told["forked"]] = _Forked(told["pid"])
+            asked.set_result(forked)
         elif "refused" in told and (asked := self._asked.pop(told["refused"], None)):
-            asked[0].set_exception(UnfitError(told["why"]))
+            asked.set_exception(UnfitError(told["why"]))
 
     def _end(self, why: UnfitError) -> None:
         """Nothing more will be heard of the server: neither may anything of it run on."""
@@ -299,7 +302,7 @@ class ForkServer:
         self._control.close()
         if not self._ready.done():
             self._ready.set_exception(why)
-        for answer, _ in self._asked.values():
+        for answer in self._asked.values():
             answer.set_exception(WorkerStartError("the process that workers are forked from has ended"))
         self._asked.clear()
         for forked in self._running.values():
@@ -319,36 +322,37 @@ async def _in_time(answer: asyncio.Future[_T], what: str) -> _T:
 class _Forked:
     """A worker that is a child of a server. `lost` tells that the server ended first, so that its status is not known."""
 
-    def __init__(self, pid: int, stdin: int) -> None:
+    def __init__(self, pid: int) -> None:
         self.pid = pid
         self.lost = False
-        self._stdin: int | None = stdin
+        self._stdin: int | None = None
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     @property
     def returncode(self) -> int | None:
         return self._ended.result() if self._ended.done() else None
 
+    def takes_from(self, stdin: int) -> None:
+        """Own the descriptor that its job is written to."""
+        self._stdin = stdin
+
     async def wait(self) -> int:
-        return await asyncio.shield(self._ended)
+        returncode = await asyncio.shield(self._ended)
+        self._close()
+        return returncode
 
     async def feed(self, job: bytes) -> None:
-        # Without a reader the write fails at once; with one a large job waits until it is read.
-        with contextlib.suppress(BrokenPipeError):
-            if len(job) <= _PIPE_BYTES:
-                self._write(job)
-            else:
-                await asyncio.to_thread(self._write, job)
-        self._close()
-
-    def _write(self, job: bytes) -> None:
-        left = memoryview(job)
-        while left and self._stdin is not None:
-            left = left[os.write(self._stdin, left) :]
+        if self._stdin is None:
+            return
+        # Whoever writes closes: a descriptor that is closed under a thread may be another file's by its next write.
+        stdin, self._stdin = self._stdin, None
+        if len(job) <= _PIPE_BYTES:
+            _write(stdin, job)
+        else:
+            await asyncio.to_thread(_write, stdin, job)
 
     def has_ended(self, returncode: int) -> None:
         """Note how it ended."""
-        self._close()
         if not self._ended.done():
             self._ended.set_result(returncode)
 
@@ -361,3 +365,14 @@ class _Forked:
         if self._stdin is not None:
             os.close(self._stdin)
             self._stdin = None
+
+
+def _write(stdin: int, job: bytes) -> None:
+    """All of `job`, then the end. Without a reader a write fails at once; with one a large job waits until it is read."""
+    left = memoryview(job)
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            while left:
+                left = left[os.write(stdin, left) :]
+    finally:
+        os.close(stdin)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from edgesweep_agent.fork_server import ForkServers, UnfitError
+from edgesweep_agent.fork_server import ForkServer, ForkServers, UnfitError
 from edgesweep_agent.worker_package import install_worker
 from edgesweep_agent.worker_process import Ending, WorkerStartError, run_worker
 from onnx import TensorProto, helper
@@ -196,6 +196,29 @@ async def test_when_the_server_is_killed_its_worker_goes_too_says_nothing_of_the
     assert ending.end is not None
     assert ending.end["outcome"] == "pass"
     assert len(set(servers)) == 2
+
+
+async def test_a_fork_that_is_cancelled_in_the_moment_in_which_it_comes_leaves_nothing_open(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, faults = bench.job(doubling(bench.folder)), []
+    await bench.fork(right)
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    before, take = len(os.listdir("/proc/self/fd")), ForkServer._take
+
+    def cancel(self: ForkServer, message: dict[str, Any]) -> None:
+        take(self, message)
+        if "forked" in message:
+            task.cancel()
+
+    monkeypatch.setattr(ForkServer, "_take", cancel)
+    task = asyncio.ensure_future(bench.fork(right))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    monkeypatch.undo()
+    ending = await bench.fork(right)
+    assert (ending.end or {})["outcome"] == "pass"
+    assert (faults, len(os.listdir("/proc/self/fd"))) == ([], before)
 
 
 async def test_each_runtime_has_its_server_and_a_changed_one_a_new_server(bench: Bench) -> None:
