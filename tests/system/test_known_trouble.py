@@ -71,6 +71,24 @@ known_failures:
     assert "2 cells pass that the plan lists as known failures (issue 8)" in page
 
 
+def test_a_dry_run_says_what_would_be_left_out_and_what_is_known(board) -> None:
+    entries = """
+exclude: [{opset: 17, reason: "issue 6"}, {opset: 18, until: 2020-01-01}]
+known_failures: [{providers: cuda, reason: "issue 7"}, {providers: openvino}]
+"""
+    board.write("trouble.yaml", PLAN + entries)
+    done = board.cli("run", "trouble.yaml", "--dry-run")
+    assert done.returncode == ExitCode.OK, done.stderr
+    assert [line.partition("  ")[2] for line in done.stdout.splitlines()[:4]] == [
+        "skipped: excluded issue 6",
+        "skipped: excluded issue 6",
+        "",
+        "known failure: issue 7",
+    ]
+    assert "exclude[1] ended on 2020-01-01 and no longer counts" in done.stderr
+    assert "known_failures[1] means no cell of this plan" in done.stderr
+
+
 def test_both_are_armed_again_after_their_last_day(board) -> None:
     entries = """
 exclude: [{opset: 17, providers: cuda, until: 2020-01-01}]

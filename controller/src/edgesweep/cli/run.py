@@ -67,6 +67,7 @@ def _dry_run(settings: Settings, request: RunRequest) -> int:
     from edgesweep.cli.interrupt import run_until_stopped
     from edgesweep.cli.sweeping import prepared_run, surroundings_of
     from edgesweep.home import find_home
+    from edgesweep.sweep.launch import known_failures
 
     async def plan() -> Prepared:
         home = find_home()
@@ -74,6 +75,8 @@ def _dry_run(settings: Settings, request: RunRequest) -> int:
             return prepared
 
     prepared = run_until_stopped(plan())
+    for note in prepared.notes:
+        click.echo(note, err=True)
     if request.output == "json":
         print_json(
             {
@@ -82,12 +85,14 @@ def _dry_run(settings: Settings, request: RunRequest) -> int:
                 "plan_digest": prepared.run.plan_digest,
                 "cells": [cell.name for cell in prepared.cells],
                 "unplanned": dict(prepared.unplanned),
+                "notes": list(prepared.notes),
             }
         )
         return 0
-    console = settings.console()
+    console, known = settings.console(), known_failures(prepared)
     for cell in prepared.cells:
-        note = f"  skipped: {cell.skip.cause} {cell.skip.message}".rstrip() if cell.skip else ""
+        note = f"  known failure: {known[cell.name]}".rstrip(": ") if cell.name in known else ""
+        note = f"  skipped: {cell.skip.cause} {cell.skip.message}".rstrip() if cell.skip else note
         console.print(f"{cell.name}{note}", soft_wrap=True)
     by_device = Counter(cell.device for cell in prepared.cells)
     variants = len({cell.variant for cell in prepared.cells})
