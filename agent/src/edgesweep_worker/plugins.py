@@ -105,6 +105,8 @@ def load(ort: Any, library: PluginLibrary, doing: Callable[[str], None]) -> list
         if failure.is_out_of_memory(error):
             raise TrialFailed("oom", f"{file} could not get the memory it needs to load", text) from error
         words = f"{version} cannot register the library {file}"
+        if _ENTRY in text:
+            words = f"{file} is no library of providers: it has no {_ENTRY}"
         found = None if _ENTRY in text else read.read(text, "load")
         if found is None or found.known.cause != "provider_library_missing":
             raise TrialFailed("provider_unavailable", words, text) from error

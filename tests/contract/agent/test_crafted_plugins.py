@@ -88,7 +88,7 @@ async def test_a_library_that_misbehaves_costs_its_own_trial_and_nothing_else(
     for mischief, result in results.items():
         check_ending(result, libraries[mischief].name)
     assert f"for {SLEEP_DEADLINE_S:g} s" in results["SLEEP"].message
-    assert "CreateEpFactories" in results["NO_ENTRY"].evidence
+    assert "it has no CreateEpFactories" in results["NO_ENTRY"].message
     assert "garbage" in results["GARBAGE"].evidence, "what it wrote is evidence, and no event"
     assert agent.process.poll() is None
 

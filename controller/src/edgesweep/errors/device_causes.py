@@ -59,6 +59,7 @@ DEVICE_CAUSES = (
         "option_refused",
         "an option of a provider names a file, a library or an address on the device",
         "leave it out: caches and libraries are the device's own; see docs/providers.md",
+        stages="load",
     ),
     cause(
         "runtime_unavailable",
