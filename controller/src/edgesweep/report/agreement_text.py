@@ -20,19 +20,28 @@ TOLD_TAGS = frozenset({"disagrees", "nondeterministic", "outputs_differ"})
 
 
 def agreement_sentences(doc: Doc) -> list[str]:
-    """First how many artifacts agree wherever they ran, then each that does not; nothing where none ran in two places."""
+    """How many artifacts agree wherever they ran, limit by limit, then each pair of cells that does not.
+
+    Nothing where no artifact ran in two places.
+    """
     groups = doc.get("agreement") or []
-    if not groups:
-        return []
-    artifacts: dict[str, list[Doc]] = {}
+    by_artifact: dict[str, list[Doc]] = {}
     for group in groups:
-        artifacts.setdefault(group["digest"], []).append(group)
-    agreeing = [all(group["agrees"] for group in shapes) for shapes in artifacts.values()]
-    limits = sorted({group["worst"]["limit"] for group in groups})
-    within = f"{limits[0]:g}" if len(limits) == 1 else f"their limits ({', '.join(f'{limit:g}' for limit in limits)})"
-    count = f"{sum(agreeing)} of {plural(len(agreeing), 'artifact')}"
-    head = f"{count} that ran in several places {'agrees' if len(agreeing) == 1 else 'agree'} within {within}"
-    return [f"{head} {_best(groups)}", *_disagreements(groups)]
+        by_artifact.setdefault(group["digest"], []).append(group)
+    by_limit: dict[float, list[list[Doc]]] = {}
+    for shapes in by_artifact.values():
+        by_limit.setdefault(max(group["worst"]["limit"] for group in shapes), []).append(shapes)
+    heads = [_head(limit, artifacts) for limit, artifacts in sorted(by_limit.items())]
+    return [*heads, *_disagreements(groups)]
+
+
+def _head(limit: float, artifacts: Sequence[Sequence[Doc]]) -> str:
+    agreeing = sum(all(group["agrees"] for group in shapes) for shapes in artifacts)
+    verb = "agrees" if len(artifacts) == 1 else "agree"
+    best = _best([group for shapes in artifacts for group in shapes])
+    return (
+        f"{agreeing} of {plural(len(artifacts), 'artifact')} that ran in several places {verb} within {limit:g} {best}"
+    )
 
 
 def _best(groups: Sequence[Doc]) -> str:

@@ -113,6 +113,23 @@ def test_the_first_sentence_counts_artifacts_and_names_the_worst_that_agree(view
     assert off == f"output y of {names[-1]} differs from {names[0]} by 0.12 of the largest value; 0.0001 is allowed"
 
 
+def test_each_limit_has_a_sentence_of_its_own(doc):
+    group = doc["agreement"][0]
+    worst = {**group["worst"], "limit": 1e-2, "relative": 5e-3}
+    half = {**group, "digest": "half", "agrees": True, "worst": worst}
+    other = {**half, "digest": "other", "worst": {**worst, "relative": 2e-3}}
+    first, second, _ = agreement_sentences({"agreement": [half, group, other]})
+    assert first.startswith("0 of 1 artifact that ran in several places agrees within 0.0001 ")
+    assert second.startswith("2 of 2 artifacts that ran in several places agree within 0.01 (at most 0.005: ")
+
+
+def test_an_artifact_agrees_when_it_does_at_every_shape(doc):
+    group = doc["agreement"][0]
+    right = {**group, "shape": "example", "agrees": True}
+    assert agreement_sentences({"agreement": [right, group]})[0].startswith("0 of 1 artifact ")
+    assert agreement_sentences({"agreement": [right, {**right, "shape": "batch8"}]})[0].startswith("1 of 1 artifact ")
+
+
 def test_equal_bits_are_said_to_be_equal(view):
     same = elsewhere(view, "rock", 1.0)
     outputs = view.cells[0].trials[0].result.outputs
