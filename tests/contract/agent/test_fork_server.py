@@ -51,8 +51,9 @@ def parent_of(pid: int) -> int:
 
 async def ready(client: Any, *contents: bytes) -> tuple[str, int, list[Blob]]:
     number = await client.lease()
-    blobs = [await client.push(content, number) for content in contents]
-    return (await client.describe()).runtimes[0].id, number, blobs
+    # First: it waits for the probe of the runtime, and nothing is taken while that runs.
+    runtime = (await client.describe()).runtimes[0].id
+    return runtime, number, [await client.push(content, number) for content in contents]
 
 
 async def test_an_untimed_trial_is_forked_and_has_no_times_and_a_timed_one_finds_no_server_beside_it(
