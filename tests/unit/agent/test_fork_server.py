@@ -152,6 +152,10 @@ def another_python(folder: Path) -> str:
     return str(folder / "bin" / "python")
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def test_whatever_becomes_of_a_fork_is_told_as_of_a_fresh_process_and_the_server_lives(bench: Bench) -> None:
     right, wrong = bench.job(doubling(bench.folder)), bench.job(doubling(bench.folder), y=np.zeros(4, np.float32))
     hanging, greed = bench.job(endless(bench.folder)), bench.job(greedy(bench.folder), memory_limit_bytes=1 << 30)
@@ -204,7 +208,7 @@ async def test_a_fork_that_is_cancelled_in_the_moment_in_which_it_comes_leaves_n
     right, faults = bench.job(doubling(bench.folder)), []
     await bench.fork(right)
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
-    before, take = len(os.listdir("/proc/self/fd")), ForkServer._take
+    before, take = open_descriptors(), ForkServer._take
 
     def cancel(self: ForkServer, message: dict[str, Any]) -> None:
         take(self, message)
@@ -218,7 +222,7 @@ async def test_a_fork_that_is_cancelled_in_the_moment_in_which_it_comes_leaves_n
     monkeypatch.undo()
     ending = await bench.fork(right)
     assert (ending.end or {})["outcome"] == "pass"
-    assert (faults, len(os.listdir("/proc/self/fd"))) == ([], before)
+    assert (faults, open_descriptors()) == ([], before)
 
 
 async def test_each_runtime_has_its_server_and_a_changed_one_a_new_server(bench: Bench) -> None:
