@@ -143,6 +143,10 @@ def exists(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+def open_descriptors() -> int:
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
 def another_python(folder: Path) -> str:
     """This environment under another name, as another runtime is."""
     (folder / "bin").mkdir(parents=True)
