@@ -232,6 +232,8 @@ class _Trial:
                 raise TrialFailed("nan_output", f"{fresh[0]}: numbers at first, NaN after the timed runs")
         self._tell_outputs()
         apart = self.repeats.offender(vouched=[file.name for file in self.job.references])
+        # It holds the last answer, and the session that reads the placement needs the room.
+        del self.repeats
         if apart:
             raise TrialFailed("nondeterministic_output", f"runs with the same inputs differ, {apart}")
 
