@@ -69,6 +69,12 @@ def test_another_operator_type_or_word_is_another_trouble():
     assert message_hash("") == ""
 
 
+def test_bytes_that_are_no_text_do_no_harm():
+    broken = "no kernel \udcff for 'x' \ud800"
+    assert normalise(broken) == "no kernel ? for <name> ?"
+    assert len(message_hash(normalise(broken))) == 64
+
+
 def test_colours_and_the_moment_of_a_log_line_do_not_count():
     line = "{}[E:onnxruntime:Default, x.cc:1 Create] stoi{}"
     plain = normalise(line.format("", ""))

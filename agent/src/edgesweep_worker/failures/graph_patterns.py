@@ -134,7 +134,7 @@ GRAPH_PATTERNS = (
     ),
     pattern(
         "op-foreign/1",
-        r"(?P<domain>[\w.]+):(?P<operator>\w+)\((?P<op_version>-?\d+)\) is not a registered function/op",
+        r"(?<![\w.])(?P<domain>[\w.]+):(?P<operator>\w+)\((?P<op_version>-?\d+)\) is not a registered function/op",
         "unsupported_op",
         "{runtime} has no kernel for operator {what}",
         ("1.15.1", "1.32.0"),

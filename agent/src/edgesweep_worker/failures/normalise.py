@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 
-#: Longest normalised text kept, in characters.
+#: Longest normalised text kept, in characters, and what is looked at for it.
 NORMALISED_LIMIT = 1000
+_RAW_LIMIT = 6000
 
 #: In this order: what holds a path goes before the numbers in it, what names a thing before its parts.
 _REPLACED = tuple(
@@ -23,7 +24,7 @@ _REPLACED = tuple(
         (r"(?i)\b(node|parameter|arg|name|graph output|initializer|tensor named) ?\([^()\n]*\)", r"\1 <name>"),
         (r"(?i)\b(for input|initializer|input name|feed input name|friendly_name|hostname) ?[:=] ?(?!<name>)\S+", r"\1 <name>"),
         # Paths and addresses.
-        (r"(?:[A-Za-z]:)?[\w.+@%~<>-]*(?:[/\\]+[\w.+@%~<>-]+)+[/\\]?", "<path>"),
+        (r"(?<![\w.+@%~<>-])(?:[A-Za-z]:)?[\w.+@%~<>-]*(?:[/\\]+[\w.+@%~<>-]+)+[/\\]?", "<path>"),
         (r"0[xX][0-9A-Fa-f]+", "<hex>"),
         (r"\b(?=[0-9A-Fa-f]*\d)(?=[0-9A-Fa-f]*[A-Fa-f])[0-9A-Fa-f]{8,}\b", "<hex>"),
         # Numbers that are no part of a word such as int64, and lists of them whatever their length.
@@ -40,6 +41,7 @@ def normalise(text: str) -> str:
 
     Pure; what is normalised already stays as it is.
     """
+    text = sound(text[:_RAW_LIMIT])
     while True:
         before = text
         for regex, replacement in _REPLACED:
@@ -47,6 +49,11 @@ def normalise(text: str) -> str:
         text = text.strip()[:NORMALISED_LIMIT].strip()
         if text == before:
             return text
+
+
+def sound(text: str) -> str:
+    """`text` as UTF-8 can carry it: a library's words may hold bytes that are no text."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def message_hash(normalised: str) -> str:

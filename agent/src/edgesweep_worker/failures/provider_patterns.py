@@ -39,14 +39,14 @@ PROVIDER_PATTERNS = (
     ),
     pattern(
         "library-missing/1",
-        r"(?:with error: |^|\s)(?:\S*/)?(?P<subject>[^\s/:]+): cannot open shared object file",
+        r"(?:^|[\s/])(?P<subject>[^\s/:]+): cannot open shared object file",
         "provider_library_missing",
         "the provider's library {subject} is not there",
         ("1.11.0", "1.32.0"),
     ),
     pattern(
         "library-symbol/1",
-        r"(?:\S*/)?(?P<subject>[^\s/:]+\.so[.\d]*): (?:undefined symbol|version `[^']*' not found)",
+        r"(?:^|[\s/])(?P<subject>[^\s/:]+\.so[.\d]*): (?:undefined symbol|version `[^']*' not found)",
         "provider_library_missing",
         "the library {subject} does not fit the others here",
         ("1.24.1", "1.24.1"),

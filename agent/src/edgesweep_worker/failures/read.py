@@ -9,13 +9,16 @@ from typing import Any, Dict, Tuple
 from edgesweep_worker.failures.graph_patterns import GRAPH_PATTERNS
 from edgesweep_worker.failures.memory_patterns import MEMORY_PATTERNS
 from edgesweep_worker.failures.model_operator import find_operator
-from edgesweep_worker.failures.normalise import message_hash, normalise
+from edgesweep_worker.failures.normalise import message_hash, normalise, sound
 from edgesweep_worker.failures.pattern import Pattern
 from edgesweep_worker.failures.provider_patterns import PROVIDER_PATTERNS
 from edgesweep_worker.failures.run_patterns import RUN_PATTERNS
 
 #: Read in this order: memory can run out anywhere, and a provider's own trouble is wrapped in the words of a load or run.
 PATTERNS: Tuple[Pattern, ...] = (*MEMORY_PATTERNS, *PROVIDER_PATTERNS, *GRAPH_PATTERNS, *RUN_PATTERNS)
+
+#: What is read of either end of a text, in characters.
+_MOST_CHARS = 8000
 
 #: What any failing node is announced with, whatever its trouble is.
 _RUNNING_NODE = re.compile(r"while running (?P<operator>[\w.-]+) node\. Name:'(?P<node>[^']*)'")
@@ -55,6 +58,7 @@ def read(text: str, stage: str, model_path: str = "") -> Reading | None:
         stage: the trial's stage.
         model_path: the model, which is asked for what the words leave out of an operator; empty for none.
     """
+    text = _shortened(sound(text))
     for known in PATTERNS:
         if known.stages and stage not in known.stages:
             continue
@@ -65,9 +69,14 @@ def read(text: str, stage: str, model_path: str = "") -> Reading | None:
     return None
 
 
+def _shortened(text: str) -> str:
+    """The two ends of a text that no message is as long as: a library may write without end."""
+    return text if len(text) <= 2 * _MOST_CHARS else f"{text[:_MOST_CHARS]}\n{text[-_MOST_CHARS:]}"
+
+
 def running_node(text: str) -> Dict[str, Any] | None:
     """The operator whose node failed, as JSON data, from the words around any failing node."""
-    match = _RUNNING_NODE.search(text)
+    match = _RUNNING_NODE.search(_shortened(sound(text)))
     return _operator(dict(match.groupdict()), "") if match else None
 
 
@@ -86,7 +95,7 @@ def diagnosis(
         "evidence": evidence,
         "pattern": pattern,
         "status": status,
-        "subject": subject,
+        "subject": sound(subject),
         "operator": operator,
         "normalised": normalised,
         "message_hash": message_hash(normalised),
