@@ -156,10 +156,6 @@ def another_python(folder: Path) -> str:
     return str(folder / "bin" / "python")
 
 
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 async def test_whatever_becomes_of_a_fork_is_told_as_of_a_fresh_process_and_the_server_lives(bench: Bench) -> None:
     right, wrong = bench.job(doubling(bench.folder)), bench.job(doubling(bench.folder), y=np.zeros(4, np.float32))
     hanging, greed = bench.job(endless(bench.folder)), bench.job(greedy(bench.folder), memory_limit_bytes=1 << 30)

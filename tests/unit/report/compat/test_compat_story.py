@@ -172,6 +172,17 @@ def test_a_diagnosis_is_told_where_there_is_one(sample_doc):
     assert evidence.lines[3].startswith("message hash abab")
 
 
+def test_what_is_known_to_go_wrong_with_a_provider_stands_beside_what_it_did_not_run(sample_doc):
+    (known,) = [part for part in build_story(sample_doc, FALLEN).parts if part.title == "provider"]
+    assert any("Transpose" in line and "onnxruntime#13819" in line for line in known.lines)
+    assert all(line.startswith("xnnpack: ") for line in known.lines)
+    cell = cell_of(sample_doc, FALLEN)
+    cell["export"] = {"passed": False}
+    assert "provider" not in [part.title for part in build_story(sample_doc, FALLEN).parts], "it never got there"
+    cell.update(export={"passed": True}, outcome="pass", cause=None)
+    assert "provider" not in [part.title for part in build_story(sample_doc, FALLEN).parts]
+
+
 def test_words_that_nobody_knows_can_be_taught(sample_doc):
     cell = cell_of(sample_doc, FALLEN)
     cell |= {

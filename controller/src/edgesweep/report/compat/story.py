@@ -18,6 +18,7 @@ from edgesweep.report.exports.step import Mark
 from edgesweep.report.facts import short_provider
 from edgesweep.report.outcomes import UNFINISHED, Cell, Doc, outcome_of, remedy_of
 from edgesweep.report.predictions import is_skipped_as_predicted, prediction_words
+from edgesweep.report.provider_traps import traps_of
 
 _STAGES = tuple(stage.value for stage in Stage if stage is not Stage.UNKNOWN)
 _ON_HOST = _STAGES[: _STAGES.index("check") + 1]
@@ -211,6 +212,7 @@ def _parts(cell: Cell, trials: list[Doc]) -> Iterator[Part]:
         ("latency", _latency(cell)),
         ("trials", _trials(cell, trials)),
         ("remarks", _remarks(cell)),
+        ("provider", traps_of(cell)),
     ):
         found = tuple(line for line in lines if line)
         if found:
