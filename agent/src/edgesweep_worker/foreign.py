@@ -67,7 +67,7 @@ def to_value(ort: Any, raw: np.ndarray, kind: ElementType) -> Any:
     """
     try:
         if kind.bits >= _BYTE:
-            return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(np.ascontiguousarray(raw), kind.number)
+            return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(np.asarray(raw, order="C"), kind.number)
         value = ort.OrtValue.ortvalue_from_shape_and_type(list(raw.shape), kind.number)
         packed = _pack(raw, kind.bits).tobytes()
         ctypes.memmove(value.data_ptr(), packed, len(packed))

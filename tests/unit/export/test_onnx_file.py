@@ -315,3 +315,22 @@ def test_what_the_proof_cannot_hold_is_packed_as_it_is_given(host, tmp_path):
     missing = host.take(path)
     assert missing.cause == "inputs_unusable"
     assert "input 't' is of text, which cannot be made up" in missing.message
+
+
+def test_an_answer_that_the_user_calls_right_counts_for_more_than_the_checker(host, tmp_path):
+    """Shape inference stumbles over its own definition of this operator at opset 13."""
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 1, 1, 2]) for name in "xy"]
+    node = helper.make_node("MeanVarianceNormalization", ["x"], ["y"])
+    path = tmp_path / "m.onnx"
+    graph = helper.make_graph([node], "g", infos[:1], infos[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    x = np.array([1, 2, 3, 6], np.float32).reshape(2, 1, 1, 2)
+    given, right, wrong = (str(tmp_path / f"{name}.npz") for name in ("given", "right", "wrong"))
+    np.savez(given, x=x)
+    np.savez(right, y=(x - x.mean()) / x.std())
+    np.savez(wrong, y=x)
+    assert host.take(path, inputs=given).cause == "invalid_graph"
+    assert host.take(path, inputs=given, references=wrong).cause == "invalid_graph"
+    result = host.take(path, inputs=given, references=right)
+    assert result.passed, result.message
+    assert result.payloads["example"].references

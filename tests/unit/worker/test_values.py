@@ -105,5 +105,11 @@ def test_a_type_that_numpy_lacks_is_fed_by_its_bits_and_held_against_them(worksh
     assert ended.verdict == ("pass", "placement", ""), ended.end
     wrong = workshop.run(bench.job(path, {"x": bits}, {"y": bits[::-1].copy()}, **UNTIMED))
     assert wrong.verdict == ("failed", "verify", "wrong_output")
+    scalar = info("x", Types.BFLOAT16, []), info("y", Types.BFLOAT16, [])
+    single = save(bench, helper.make_graph(nodes, "g", scalar[:1], scalar[1:]))
+    one = np.array(0x3F80, dtype=np.uint16)
+    ended = workshop.run(bench.job(single, {"x": one}, {"y": one}, **UNTIMED))
+    assert ended.verdict == ("pass", "placement", ""), ended.end
+    path = save(bench, graph)
     timed = workshop.run(bench.job(path, {"x": bits}, {"y": bits}))
     assert timed.verdict == ("pass", "placement", ""), timed.end
