@@ -44,3 +44,17 @@ async def test_an_end_is_stored_and_announced_as_the_rules_tell_it(home, view, r
         end = stored.cells[place].end
         assert (end.outcome, end.cause, end.rule) == (outcome, cause, rule), "one shares the measurement of the other"
     assert [(event.outcome, event.cause) for event in told] == [(outcome.value, cause)] * 2
+
+
+@pytest.mark.parametrize(("stable", "attempt"), [(True, None), (False, 1)])
+async def test_only_what_a_rule_calls_trouble_of_the_lab_is_tried_again(home, view, stable, attempt) -> None:
+    first = view.cells[0]
+    with Store.open(home.store_url, home.samples) as store:
+        writer = StoreWriter(store)
+        try:
+            rules = RuleBook((Rule("local:frob", hash=HASH, text="loose", remedy="fasten it", stable=stable),))
+            trials = {first.cell.name: first.trials}
+            ledger = Ledger(RUN.id, [first.cell], store, writer, lambda _: None, trials=trials, rules=rules)
+            assert ledger.history(first.cell.name).next_attempt(0) == attempt
+        finally:
+            await writer.close()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from edgesweep.errors import remedy_for
 from edgesweep.failures.advice import advice_on
-from edgesweep.failures.retell import retell, retell_end
+from edgesweep.failures.retell import retell, retell_end, trial_as_told
 from edgesweep.failures.rules import NO_RULES, Rule, RuleBook
 from edgesweep.report.document import build_document
 from edgesweep.store.records import CellEnd, Outcome
@@ -88,6 +88,21 @@ def test_what_no_failed_trial_decided_stays() -> None:
     interrupted = replace(failed, result=replace(failed.result, outcome=TrialOutcome.INTERRUPTED))
     for trials in ([], [wordless], [interrupted]):
         assert retell_end(make_end(cell, "unknown"), trials, book) == make_end(cell, "unknown")
+
+
+def test_trouble_of_the_lab_is_tried_again_and_lost_when_that_does_not_help() -> None:
+    cell = make_cell("m")
+    failed = make_trial(cell, "unknown", HASH)
+    rule = Rule("local:frob", hash=HASH, text="the frob is loose", remedy="fasten it", stable=False)
+    told = trial_as_told(failed, RuleBook((rule,))).result
+    assert (told.outcome, told.cause, told.message) == (TrialOutcome.INTERRUPTED, "local:frob", "the frob is loose")
+    for book in (NO_RULES, RuleBook((replace(rule, stable=True),))):
+        assert trial_as_told(failed, book) is failed
+    lost = CellEnd(cell.name, Outcome.LOST, "load", "local:frob", "the frob is loose")
+    end = retell_end(lost, [failed], RuleBook((rule,)))
+    assert (end.outcome, end.rule, end.remedy) == (Outcome.LOST, f"hash {HASH[:12]}", "fasten it")
+    away = replace(lost, cause="device_unreachable")
+    assert retell_end(away, [failed], RuleBook((rule,))) == away
 
 
 def test_the_first_failed_trial_decides(view) -> None:

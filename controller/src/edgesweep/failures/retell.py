@@ -32,7 +32,7 @@ def retell_end(end: CellEnd, trials: Sequence[TrialRecord], rules: RuleBook) -> 
         trials: those of the cell that was measured.
         rules: the rules in force.
     """
-    decisive = deciding_trial(end, trials)
+    decisive = deciding_trial(end, trials) or _tried_in_vain(end, trials, rules)
     if decisive is None:
         return end
     result = decisive.result
@@ -51,9 +51,28 @@ def retell_end(end: CellEnd, trials: Sequence[TrialRecord], rules: RuleBook) -> 
     )
 
 
+def trial_as_told(record: TrialRecord, rules: RuleBook) -> TrialRecord:
+    """A trial that failed of what a rule calls trouble of the lab counts as interrupted, and is tried again."""
+    result = record.result
+    rule = rules.find(result.diagnosis) if result.outcome is TrialOutcome.FAILED else None
+    if rule is None or rule.stable:
+        return record
+    told = replace(result, outcome=TrialOutcome.INTERRUPTED, cause=rule.cause, message=rule.text or result.message)
+    return replace(record, result=told)
+
+
 def deciding_trial(end: CellEnd, trials: Sequence[TrialRecord]) -> TrialRecord | None:
     """The trial whose failure is the cell's: the first that failed; None where no trial decided how the cell ended."""
     if end.outcome is not Outcome.FAILED and not end.rule:
         return None
     ordered = sorted(trials, key=lambda trial: (trial.round, trial.attempt))
     return next((trial for trial in ordered if trial.result.outcome is TrialOutcome.FAILED), None)
+
+
+def _tried_in_vain(end: CellEnd, trials: Sequence[TrialRecord], rules: RuleBook) -> TrialRecord | None:
+    """The last trial of a cell that was lost because each attempt met what a rule calls trouble of the lab."""
+    if end.outcome is not Outcome.LOST or end.rule or not trials:
+        return None
+    last = max(trials, key=lambda trial: (trial.round, trial.attempt))
+    told = trial_as_told(last, rules)
+    return last if told is not last and told.result.cause == end.cause else None

@@ -154,6 +154,16 @@ class Store:
             )
             return changed.rowcount == 1
 
+    def retell_cell(self, run_id: str, end: CellEnd) -> None:
+        """Writes how the user's rules tell the end of a cell now, in the place of what was stored.
+
+        Raises:
+            LookupError: the run has no such cell.
+        """
+        with self._write() as connection:
+            cell_id = _cell_id(connection, run_id, end.cell_name)
+            connection.execute(update(CellRow).where(CellRow.id == cell_id).values(end_row(end)))
+
     def set_run_state(self, run_id: str, state: RunState, finished: float | None = None) -> None:
         """Says where the run is. `finished` is Unix time, None while it goes on.
 

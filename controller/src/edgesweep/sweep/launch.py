@@ -23,6 +23,7 @@ from edgesweep.errors import EdgesweepError
 from edgesweep.export.contract import Exports
 from edgesweep.export.result import ExportResult
 from edgesweep.export.service import ExportService
+from edgesweep.failures.retell import retell
 from edgesweep.failures.rules_file import read_rules
 from edgesweep.fleet.client import DeviceClient
 from edgesweep.fleet.description import Description
@@ -295,6 +296,11 @@ async def _execute(
             await writer.call(store.create_run, prepared.run, prepared.cells)
         else:
             await writer.call(store.set_run_state, prepared.run.id, RunState.RUNNING, None)
+            resumed = retell(resumed, rules)
+            for cell in resumed.cells:
+                if cell.end is not None and cell.end.rule and cell.end.outcome is Outcome.LOST:
+                    # Learnt since it was stored as failed: it is open again.
+                    await writer.call(store.retell_cell, prepared.run.id, cell.end)
         for record in prepared.devices:
             if record.device is not None or resumed is None:
                 await writer.call(store.save_device, prepared.run.id, record)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from edgesweep_proto.trial import Stage, TrialResult
 
-from edgesweep.failures.retell import retell_end
+from edgesweep.failures.retell import retell_end, trial_as_told
 from edgesweep.failures.rules import NO_RULES, RuleBook
 from edgesweep.plan.cell import Cell
 from edgesweep.store.records import KNOWN_FAILURE, CellEnd, Outcome, TrialRecord
@@ -51,8 +51,9 @@ class Ledger:
         self._spent = {name: Counter(trial.round for trial in items) for name, items in self._trials.items()}
 
     def history(self, cell_name: str) -> History:
-        """The stored trials of a cell, retries included, and what earlier starts of the run have spent."""
-        return History(tuple(self._trials.get(cell_name, ())), self._spent.get(cell_name, {}))
+        """The stored trials of a cell as the rules tell them, retries included, and what earlier starts of the run have spent."""
+        told = tuple(trial_as_told(trial, self._rules) for trial in self._trials.get(cell_name, ()))
+        return History(told, self._spent.get(cell_name, {}))
 
     @property
     def trial_count(self) -> int:
