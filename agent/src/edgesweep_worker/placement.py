@@ -248,7 +248,7 @@ def _held(parts: Sequence[Part], fused: Sequence[NodeCall]) -> dict[str, tuple[s
     """Names of the nodes that each fused node stands for, by its name.
 
     onnxruntime numbers the parts that it has compiled in the order in which it lists them. Nothing is said of a provider of
-    which it lists more or fewer parts than it ran.
+    which it lists more or fewer parts than it ran, nor of a part in which a node has no name.
     """
     held = {}
     for provider in {call.provider for call in fused}:
@@ -256,7 +256,8 @@ def _held(parts: Sequence[Part], fused: Sequence[NodeCall]) -> dict[str, tuple[s
         ran = sorted((call for call in fused if call.provider == provider), key=_number)
         if len(listed) == len(ran):
             for at, call in enumerate(ran):
-                held[call.name] = tuple(name for name, _ in listed[at].nodes)
+                names = tuple(name for name, _ in listed[at].nodes)
+                held[call.name] = names if all(names) else ()
     return held
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,12 @@ def test_nothing_is_said_of_what_a_part_holds_where_the_lists_differ(split):
     assert all(node["holds"] == [] for node in fewer.profile["nodes"])
     unasked = placement.placement_of(split.providers, (), split.calls, nodes=True)
     assert all(node["holds"] == [] for node in unasked.profile["nodes"])
+
+
+def test_nothing_is_said_of_what_a_part_holds_where_a_node_has_no_name(split):
+    parts = [replace(part, nodes=(("", part.nodes[0][1]), *part.nodes[1:])) for part in split.parts]
+    found = placement.placement_of(split.providers, parts, split.calls, nodes=True)
+    assert all(node["holds"] == [] for node in found.profile["nodes"])
 
 
 def test_a_loops_own_time_is_without_that_of_its_body(loop):
