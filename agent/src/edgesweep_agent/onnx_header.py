@@ -27,6 +27,8 @@ _MAX_DEPTH = 64
 _DEFAULT_DOMAINS = ("", "ai.onnx")
 #: TensorProto.DataLocation.EXTERNAL
 _EXTERNAL = 1
+#: The node that holds what a provider has compiled, or names the file that does.
+_CONTEXT = "EPContext"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +194,30 @@ def _function(reader: _Reader, externals: dict[str, None]) -> None:
 
 
 def _node(reader: _Reader, externals: dict[str, None]) -> None:
+    operator, attributes = "", []
     for number, _, value in reader.fields():
-        if number == 5 and isinstance(value, _Reader):  # noqa: PLR2004
+        if number == 4 and isinstance(value, _Reader):  # noqa: PLR2004
+            operator = value.text()
+        elif number == 5 and isinstance(value, _Reader):  # noqa: PLR2004
             _attribute(value, externals)
+            attributes.append(value)
+    if operator == _CONTEXT:
+        _context(attributes, externals)
+
+
+def _context(attributes: list[_Reader], externals: dict[str, None]) -> None:
+    """The file of compiled code that an EPContext node names, if its code is not inside it."""
+    named, embedded = [], True
+    for attribute in attributes:
+        found = {number: value for number, _, value in attribute.fields()}
+        name, text = found.get(1), found.get(4)
+        key = name.text() if isinstance(name, _Reader) else ""
+        if key == "embed_mode":
+            embedded = embedded and bool(found.get(3, 0))
+        elif key == "ep_cache_context" and isinstance(text, _Reader):
+            named.append(text)
+    if not embedded:
+        externals.update(dict.fromkeys(text.text() for text in named))
 
 
 def _attribute(reader: _Reader, externals: dict[str, None]) -> None:

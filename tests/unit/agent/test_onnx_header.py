@@ -75,6 +75,22 @@ def test_a_hidden_location_is_found_wherever_it_is(
     }  # fmt: skip
 
 
+def test_the_file_that_holds_compiled_code_is_an_external_one_too(tmp_path: Path) -> None:
+    """A provider opens what such a node names, as onnxruntime opens external data."""
+    onnx = pytest.importorskip("onnx")
+    infos = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2]) for name in "xy"]
+    found = []
+    for embedded in (0, 1):
+        node = onnx.helper.make_node(
+            "EPContext", ["x"], ["y"], domain="com.microsoft", embed_mode=embedded, ep_cache_context="/lib/x.bin"
+        )
+        domains = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("com.microsoft", 1)]
+        graph = onnx.helper.make_graph([node], "g", infos[:1], infos[1:])
+        model = onnx.helper.make_model(graph, opset_imports=domains).SerializeToString()
+        found.append(read_header(written(tmp_path, model)).external_locations)
+    assert found == [("/lib/x.bin",), ()]
+
+
 def test_endless_nesting_is_refused(
     tmp_path: Path, protobuf_field: Callable[[int, int | bytes], bytes], build_model: Build
 ) -> None:
