@@ -125,6 +125,15 @@ GRAPH_PATTERNS = (
         ("1.15.1", "1.32.0"),
     ),
     pattern(
+        "op-no-kernel/2",
+        r"Failed to find kernel for (?:(?P<domain>[\w.]+)[.:])?(?P<operator>\w+)\((?P<op_version>-?\d+)\)"
+        r"(?: \(node:'(?P<node>[^']*)')?",
+        "unsupported_op",
+        "{runtime} has no kernel for operator {what}",
+        ("1.32.0", "1.32.0"),
+        *LOADING,
+    ),
+    pattern(
         "op-unknown/1",
         _IN_NODE + r"No Op registered for \w+ with domain_version of (?P<at>\d+)",
         "unsupported_op",
