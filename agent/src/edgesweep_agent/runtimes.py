@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import importlib.util
 import json
 import logging
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,9 +18,9 @@ from edgesweep_proto.device import Runtime
 from edgesweep_agent.clock import boot_id
 from edgesweep_agent.digest import small_sha256
 from edgesweep_agent.durable import read_json, remove_tree, write_json
+from edgesweep_agent.interpreters import Interpreter, discover
 from edgesweep_agent.journal import store_stderr
 from edgesweep_agent.quiet import Quiet
-from edgesweep_agent.system_python import system_pythons
 from edgesweep_agent.verdicts import signal_name, was_told_to_stop
 from edgesweep_agent.worker_process import Ending, WorkerStartError, run_worker
 
@@ -41,14 +39,6 @@ print(json.dumps({"path": sys.path, "distributions": found, "python": list(sys.v
 _NO_INTERPRETER = (FileNotFoundError, NotADirectoryError, PermissionError, IsADirectoryError)
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Interpreter:
-    """A Python that may hold an onnxruntime; `name` is the id that the settings give it, or empty."""
-
-    python: str
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,32 +63,6 @@ class _Known:
     fingerprint: str
     trouble: str = ""
     plugin_paths: dict[str, str] = field(default_factory=dict)
-
-
-def discover(named: Iterable[Interpreter], state_dir: Path) -> tuple[Interpreter, ...]:
-    """Interpreters to look into: the named ones, those under `state_dir/runtimes`, the agent's own, and the system's.
-
-    The agent's own and the system's count when they could import onnxruntime; they are asked without importing it.
-    """
-    found = {interpreter.python: interpreter for interpreter in named}
-    for python in sorted((state_dir / "runtimes").glob("*/bin/python")):
-        found.setdefault(str(python), Interpreter(str(python)))
-    if _importable("onnxruntime"):
-        found.setdefault(sys.executable, Interpreter(sys.executable))
-    known = {os.path.realpath(name) for name in found if not _in_environment(name)}
-    for system in system_pythons():
-        if os.path.realpath(system) not in known:
-            found.setdefault(system, Interpreter(system))
-    return tuple(found.values())
-
-
-def _in_environment(python: str) -> bool:
-    """Whether an interpreter is one of a virtual environment, which shares its program with another's."""
-    return os.path.exists(os.path.join(os.path.dirname(os.path.dirname(python)), "pyvenv.cfg"))  # noqa: PTH110, PTH118, PTH120
-
-
-def _importable(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
 
 
 class RuntimeBook:

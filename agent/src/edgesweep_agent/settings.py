@@ -11,7 +11,8 @@ from pathlib import Path
 
 from edgesweep_agent import __version__
 from edgesweep_agent.artifacts import DEFAULT_MAX_BLOB_BYTES
-from edgesweep_agent.runtimes import Interpreter, PluginFile
+from edgesweep_agent.interpreters import Interpreter
+from edgesweep_agent.runtimes import PluginFile
 from edgesweep_agent.tls import is_loopback
 
 _MAX_PORT = 65535

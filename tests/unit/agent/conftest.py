@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from edgesweep_agent.interpreters import Interpreter
 from edgesweep_agent.quiet import Quiet
-from edgesweep_agent.runtimes import Interpreter, RuntimeBook
+from edgesweep_agent.runtimes import RuntimeBook
 from edgesweep_agent.server import Agent
 from edgesweep_agent.settings import Settings
 from edgesweep_agent.worker_package import install_worker

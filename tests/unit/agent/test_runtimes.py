@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from edgesweep_agent.interpreters import Interpreter, discover
 from edgesweep_agent.quiet import Quiet
-from edgesweep_agent.runtimes import Interpreter, RuntimeBook, discover, flavour_of
+from edgesweep_agent.runtimes import RuntimeBook, flavour_of
 from edgesweep_agent.worker_package import install_worker
 from edgesweep_agent.worker_process import WorkerStartError
 
@@ -54,8 +55,8 @@ def book(tmp_path: Path, *named: Interpreter) -> RuntimeBook:
 @pytest.fixture(autouse=True)
 def no_runtime_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test's own interpreter may or may not hold an onnxruntime: here only the made ones count."""
-    monkeypatch.setattr("edgesweep_agent.runtimes._importable", lambda _: False)
-    monkeypatch.setattr("edgesweep_agent.runtimes.system_pythons", lambda: ())
+    monkeypatch.setattr("edgesweep_agent.interpreters._importable", lambda _: False)
+    monkeypatch.setattr("edgesweep_agent.interpreters.system_pythons", lambda: ())
 
 
 async def test_a_probe_runs_once_until_the_environment_changes(tmp_path: Path, make: Make) -> None:
@@ -203,6 +204,6 @@ def test_the_agents_own_interpreter_counts_when_it_could_import_onnxruntime(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert discover((), tmp_path) == ()
-    monkeypatch.setattr("edgesweep_agent.runtimes._importable", lambda _: True)
+    monkeypatch.setattr("edgesweep_agent.interpreters._importable", lambda _: True)
     assert discover((), tmp_path) == (Interpreter(sys.executable),)
     assert discover((Interpreter(sys.executable, "mine"),), tmp_path) == (Interpreter(sys.executable, "mine"),)

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from edgesweep_agent.runtimes import Interpreter, PluginFile
+from edgesweep_agent.interpreters import Interpreter
+from edgesweep_agent.runtimes import PluginFile
 from edgesweep_agent.settings import listen_address, parse_arguments
 from edgesweep_agent.tls import is_loopback
 

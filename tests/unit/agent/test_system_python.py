@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from edgesweep_agent.runtimes import Interpreter, discover
+from edgesweep_agent.interpreters import Interpreter, discover
 from edgesweep_agent.system_python import system_pythons
 
 
@@ -39,8 +39,8 @@ def test_the_systems_come_last_and_only_where_they_are_not_known_already(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = python(tmp_path, "python3.10")
-    monkeypatch.setattr("edgesweep_agent.runtimes._importable", lambda _: False)
-    monkeypatch.setattr("edgesweep_agent.runtimes.system_pythons", lambda: (str(system),))
+    monkeypatch.setattr("edgesweep_agent.interpreters._importable", lambda _: False)
+    monkeypatch.setattr("edgesweep_agent.interpreters.system_pythons", lambda: (str(system),))
     # An environment shares the system's program, and is another place for packages all the same.
     made = tmp_path / "state" / "runtimes" / "1.20.1" / "bin" / "python"
     made.parent.mkdir(parents=True)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from edgesweep_agent import cpu_clusters
 from edgesweep_agent.faults import Fault
+from edgesweep_agent.interpreters import Interpreter
 from edgesweep_agent.journal import Journal, Running
-from edgesweep_agent.runtimes import Interpreter
 from edgesweep_agent.server import Agent
 from edgesweep_agent.settings import Settings
 from edgesweep_proto.blob import Blob, Manifest

@@ -16,8 +16,8 @@ from typing import Self
 
 from edgesweep_agent.device_facts import describe_device
 from edgesweep_agent.faults import Fault
+from edgesweep_agent.interpreters import Interpreter
 from edgesweep_agent.probes import take_reading
-from edgesweep_agent.runtimes import Interpreter
 from edgesweep_agent.server import Agent, StartError
 from edgesweep_agent.settings import Settings
 from edgesweep_agent.worker_process import WorkerStartError
