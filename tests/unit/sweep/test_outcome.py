@@ -125,6 +125,14 @@ def test_nodes_elsewhere_are_a_tag_a_reason_or_an_outcome(group, make_trial, pol
     assert ("partial" in ended.tags) == (policy != "fail")
 
 
+def test_where_trials_do_not_agree_the_one_with_most_nodes_elsewhere_counts(group, make_trial) -> None:
+    whole, part = {"OpenVINOExecutionProvider": 3}, {"OpenVINOExecutionProvider": 2, "CPUExecutionProvider": 1}
+    trials = [make_trial(group.leader, nodes=nodes, round_no=place) for place, nodes in enumerate((whole, part, whole))]
+    assert end(group, trials, planned=3, fallback="fail").cause == "partial_placement"
+    warned = end(group, trials, planned=3, fallback="warn")
+    assert any("1 of 3 nodes ran outside" in reason for reason in warned.reasons)
+
+
 def test_a_plan_may_say_how_much_must_land_on_the_first_provider(group, make_trial) -> None:
     nodes = {"OpenVINOExecutionProvider": 2, "CPUExecutionProvider": 1}
     trials = [make_trial(group.leader, nodes=nodes)]

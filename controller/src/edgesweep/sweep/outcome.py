@@ -161,10 +161,14 @@ def _end_of_chance(name: str, output: str, tags: Sequence[str]) -> CellEnd:
 def _apply_fallback_policy(end: CellEnd, trials: Sequence[TrialRecord], policy: FallbackPolicy) -> CellEnd:
     """Some nodes outside the chain's first provider: a tag, a reason or an outcome, as the plan says."""
     session = trials[0].result.session
-    found = placement.over_trials([trial.result.placement for trial in trials if trial.result.placement is not None])
-    if found is None or session is None or not session.providers:
+    seen = [trial.result.placement for trial in trials if trial.result.placement is not None]
+    if not seen or session is None or not session.providers:
         return end
     first = session.providers[0]
+    # Where the trials do not agree, the one with most of its nodes elsewhere counts.
+    found = placement.over_trials(sorted(seen, key=lambda one: -placement.elsewhere(one, first)))
+    if found is None:
+        return end
     outside = placement.elsewhere(found, first)
     if not outside:
         return end
