@@ -103,8 +103,8 @@ DEVICE_CAUSES = (
     ),
     cause(
         "shape_mismatch",
-        "the session refuses the shape of an input",
-        "check `dynamic` and `shapes` in the plan against the model's own inputs",
+        "a shape does not fit: that of an input, or two of them inside the model",
+        "check `dynamic` and `shapes` in the plan against what the model takes",
         stages="load first_run",
     ),
     cause(
