@@ -82,6 +82,14 @@ PROVIDER_PATTERNS = (
         ("1.23.2", "1.23.2"),
         *LOADING,
     ),
+    pattern(
+        "option-invalid/3",
+        r"\[OpenVINO\] Unsupported inference precision is selected\. (?P<subject>\w+ only supports [\w, ]+\w)",
+        "provider_option_invalid",
+        "OpenVINO does not take this value of the option precision: {subject}",
+        ("1.24.1", "1.24.1"),
+        *LOADING,
+    ),
     # It takes such a node first, and finds out when it reads its part of the model.
     pattern(
         "op-provider/1",

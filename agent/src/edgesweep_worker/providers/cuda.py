@@ -42,7 +42,7 @@ FACTS = ProviderFacts(
     traps=(
         Trap(
             "a library of CUDA or cuDNN that is missing is only logged, and the session goes on without the provider",
-            "the cell ends as provider_unavailable: see the library named in its detail",
+            "the cell ends as provider_library_missing, which names the library",
             "onnxruntime#23372",
         ),
         Trap(

@@ -44,7 +44,7 @@ FACTS = ProviderFacts(
         ),
         Trap(
             "a precision that the device does not take is only logged, and the session goes on without the provider",
-            "the cell ends as provider_unavailable: leave precision out on a CPU",
+            "the cell ends as provider_option_invalid: leave precision out on a CPU",
             "measured with 1.24.1",
         ),
         Trap(

@@ -15,8 +15,8 @@ _VERSIONS = "https://onnxruntime.ai/docs/reference/compatibility.html"
 DEVICE_CAUSES = (
     cause(
         "provider_unavailable",
-        "the runtime does not have the provider asked for",
-        "install a runtime of the flavour that carries it",
+        "the runtime does not have the provider asked for, or cannot use it here",
+        "install a runtime of the flavour that carries it; where it is there, its own words in the detail say what it lacks",
         stages="load",
         link=_PROVIDERS,
     ),
@@ -43,7 +43,7 @@ DEVICE_CAUSES = (
     ),
     cause(
         "provider_option_invalid",
-        "the provider does not know an option of the plan",
+        "the provider does not know an option of the plan, or does not take its value",
         "correct the option that the message names under `providers:`",
         stages="load",
         link=_PROVIDERS,
