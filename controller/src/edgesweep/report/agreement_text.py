@@ -40,7 +40,8 @@ def _head(limit: float, artifacts: Sequence[Sequence[Doc]]) -> str:
     verb = "agrees" if len(artifacts) == 1 else "agree"
     best = _best([group for shapes in artifacts for group in shapes])
     return (
-        f"{agreeing} of {plural(len(artifacts), 'artifact')} that ran in several places {verb} within {limit:g} {best}"
+        f"{agreeing} of {plural(len(artifacts), 'artifact')} that ran in several places {verb} within {limit:g} of the "
+        f"largest value {best}"
     )
 
 
@@ -74,7 +75,7 @@ def answers_beside(cell: Doc) -> list[str]:
     texts = []
     found = cell.get("agreement") or {}
     if found.get("agrees") is False:
-        share = "" if found["relative"] is None else f" by {found['relative']:.2g}"
+        share = "" if found["relative"] is None else f" by {found['relative']:.2g} of the largest value"
         texts.append(f"outputs disagree{share} with {found['with']}")
     kinds = {tag.partition(":")[0] for tag in cell.get("tags") or []}
     for tag, field, what in (

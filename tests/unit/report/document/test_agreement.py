@@ -105,10 +105,10 @@ def test_the_first_sentence_counts_artifacts_and_names_the_worst_that_agree(view
     (sentence,) = agreement_sentences(close)
     names = [cell["name"] for cell in close["cells"]]
     assert sentence == (
-        f"1 of 1 artifact that ran in several places agrees within 0.0001 (at most 2.5e-05: {names[-1]} against {names[0]})"
+        f"1 of 1 artifact that ran in several places agrees within 0.0001 of the largest value (at most 2.5e-05: {names[-1]} against {names[0]})"
     )
     head, off = agreement_sentences(doc)
-    assert head == "0 of 1 artifact that ran in several places agrees within 0.0001 (none does)"
+    assert head == "0 of 1 artifact that ran in several places agrees within 0.0001 of the largest value (none does)"
     names = [cell["name"] for cell in doc["cells"]]
     assert off == f"output y of {names[-1]} differs from {names[0]} by 0.12 of the largest value; 0.0001 is allowed"
 
@@ -119,8 +119,10 @@ def test_each_limit_has_a_sentence_of_its_own(doc):
     half = {**group, "digest": "half", "agrees": True, "worst": worst}
     other = {**half, "digest": "other", "worst": {**worst, "relative": 2e-3}}
     first, second, _ = agreement_sentences({"agreement": [half, group, other]})
-    assert first.startswith("0 of 1 artifact that ran in several places agrees within 0.0001 ")
-    assert second.startswith("2 of 2 artifacts that ran in several places agree within 0.01 (at most 0.005: ")
+    assert first.startswith("0 of 1 artifact that ran in several places agrees within 0.0001 of the largest value ")
+    assert second.startswith(
+        "2 of 2 artifacts that ran in several places agree within 0.01 of the largest value (at most 0.005: "
+    )
 
 
 def test_an_artifact_agrees_when_it_does_at_every_shape(doc):
@@ -145,12 +147,14 @@ def test_every_form_tells_it(doc):
     for text in (screen.getvalue(), render_markdown(doc), render_html(doc)):
         assert "Agreement across devices" in text
         assert "0.0001 is allowed" in text
-    assert "outputs disagree by 0.12 with" in render_html(doc)
+    assert "outputs disagree by 0.12 of the largest value with" in render_html(doc)
 
 
 def test_beside_a_cells_numbers_stands_what_is_odd_about_its_outputs(doc):
     assert answers_beside(doc["cells"][0]) == []
-    assert answers_beside(doc["cells"][-1]) == [f"outputs disagree by 0.12 with {doc['cells'][0]['name']}"]
+    assert answers_beside(doc["cells"][-1]) == [
+        f"outputs disagree by 0.12 of the largest value with {doc['cells'][0]['name']}"
+    ]
     output = {"run_difference": 1.5e-7, "trial_difference": None}
     odd = {"tags": ["nondeterministic:y", "outputs_differ"], "outputs": [output]}
     assert answers_beside(odd) == [
