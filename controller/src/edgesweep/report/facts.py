@@ -7,11 +7,12 @@ from edgesweep.report.agreement_text import answers_beside
 from edgesweep.report.compile_text import compile_texts
 from edgesweep.report.outcomes import Cell, Doc
 from edgesweep.report.placement_texts import placement_beside
+from edgesweep.stats.placement import short
 
 
 def short_provider(name: str) -> str:
     """`cpu` for `CPUExecutionProvider`; short names stay."""
-    return name.removesuffix("ExecutionProvider").lower()
+    return short(name)
 
 
 def peak_memory(cell: Cell) -> float | None:
