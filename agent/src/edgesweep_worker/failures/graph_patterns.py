@@ -134,6 +134,21 @@ GRAPH_PATTERNS = (
         *LOADING,
     ),
     pattern(
+        "op-layout/1",
+        r"layout_ == 0 was false\. Batchwise recurrent operations \(layout == 1\) are not supported",
+        "unsupported_op",
+        "{runtime} has RNN, GRU and LSTM with the time first (layout 0) only",
+        ("1.19.2", "1.32.0"),
+        *LOADING,
+    ),
+    pattern(
+        "locale/1",
+        r"Failed to construct locale with name:(?P<subject>[\w.@-]+)",
+        "locale_missing",
+        "the board lacks the locale {subject}, which StringNormalizer needs",
+        ("1.19.2", "1.32.0"),
+    ),
+    pattern(
         "op-unknown/1",
         _IN_NODE + r"No Op registered for \w+ with domain_version of (?P<at>\d+)",
         "unsupported_op",

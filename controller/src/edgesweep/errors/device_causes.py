@@ -50,7 +50,7 @@ DEVICE_CAUSES = (
     ),
     cause(
         "provider_crash",
-        "the worker died inside an execution provider",
+        "the worker died with an execution provider other than the CPU in its process",
         "try another version of the provider, its library or its driver; the model runs without it where the CPU's cell "
         "passes",
         stages="load compile first_run warmup measure placement",
@@ -93,6 +93,13 @@ DEVICE_CAUSES = (
         "the runtime does not have an element type of the model",
         "use another precision or a newer runtime",
         stages="load",
+    ),
+    cause(
+        "locale_missing",
+        "the board lacks a locale that an operator of the model needs",
+        "make the locale that the message names on the board (on Debian: install the package locales, then "
+        "`dpkg-reconfigure locales`), and start the agent again",
+        stages="load first_run",
     ),
     cause(
         "external_data_missing",
