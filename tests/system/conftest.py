@@ -47,6 +47,7 @@ models:
     dynamic: {x: {0: batch}}
     ranges: {batch: [1, 8]}
 export:
+  slots: 1
   exporters: [torchscript]
   opsets: [17, 18]
   axes: [static, batch]

@@ -11,13 +11,16 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import pytest
 from edgesweep_agent.fork_server import ForkServer, ForkServers, UnfitError
 from edgesweep_agent.worker_package import install_worker
 from edgesweep_agent.worker_process import Ending, WorkerStartError, run_worker
-from onnx import TensorProto, helper
+
+# A forked worker needs a runtime; the agent by itself has none.
+np = pytest.importorskip("numpy")
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+helper, TensorProto = onnx.helper, onnx.TensorProto
 
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 
