@@ -298,6 +298,10 @@ def test_a_model_that_is_not_right(read: Read, models: str, message: str) -> Non
             "plan.yaml:3:13: providers[0]: the provider chain 'cuda,cuda' names cuda twice",
         ),
         (
+            "providers: [cuda, {chain: cuda, options: {cuda: {a: '1'}}}]",
+            "plan.yaml:3:19: providers[1]: the chain 'cuda' is listed with other options before; give each a plan of its own",
+        ),
+        (
             "providers: [{chain: cuda, options: {cda: {}}}]",
             "plan.yaml:3:13: providers[0]: options names 'cda', which is not in the chain, did you mean 'cuda'?",
         ),

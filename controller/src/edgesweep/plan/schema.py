@@ -323,6 +323,18 @@ class PlanFile(Section):
         return self
 
     @model_validator(mode="after")
+    def _chains_differ(self) -> Self:
+        # A cell's name holds the chain without its options: two that differ in these alone would have one name.
+        options: dict[tuple[str, ...], dict[str, dict[str, str]]] = {}
+        for index, entry in enumerate(self.providers if self.providers != "available" else ()):
+            if options.setdefault(entry.chain, entry.options) != entry.options:
+                raise refusal(
+                    f"the chain '{','.join(entry.chain)}' is listed with other options before; give each a plan of its own",
+                    at=("providers", index),
+                )
+        return self
+
+    @model_validator(mode="after")
     def _troubles_name_models(self) -> Self:
         names = [model.model_name for model in self.models]
         for key in ("exclude", "known_failures"):
