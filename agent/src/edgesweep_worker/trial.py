@@ -59,6 +59,7 @@ class _Trial:
             calls,
             compare,
             compiling,
+            device_memory,
             inputs,
             measure,
             memory,
@@ -66,6 +67,7 @@ class _Trial:
             placement,
             plugins,
             provider_start,
+            providers,
             session,
             shape_changes,
             threads,
@@ -83,6 +85,7 @@ class _Trial:
         self.arrays = inputs.load_inputs(self.job.inputs)
         self.provider_load_s = loaded.seconds or provider_start.load_libraries(self.chain[0][0])
         outputs.rehearse()
+        self.device_memory = device_memory.DeviceMemory(providers.facts_of(self.chain[0][0]).device_memory)
         self.meter = memory.MemoryMeter(unified=self.job.unified_memory, brief=self.job.protocol.untimed)
         self.pinning = threads.Pinning(self.job.cpus if self.job.protocol.pin_threads else ())
         self.compiling = compiling.Compiling(self.pipe, self.job)
@@ -91,7 +94,7 @@ class _Trial:
         started = time.perf_counter()
         self.session: Any = session.open_session(self.ort, self.job, options, self.chain)
         self.session_s = time.perf_counter() - started
-        self.memory = [self.meter.peak("session_peak")]
+        self.memory = [self.meter.peak("session_peak"), *self.device_memory.phase("device_session")]
         self.compiling.leave(compiling.SESSION, self.session_s)
         self._tell_memory()
         self._tell_session(self.job.protocol.io_mode)
@@ -122,7 +125,7 @@ class _Trial:
         except Exception as error:
             raise failure.run_failure(error, self.pipe.current_stage, self.job.model_path) from error
         self.first_run_s = time.perf_counter() - started
-        self.memory.append(self.meter.peak("first_run_peak"))
+        self.memory += [self.meter.peak("first_run_peak"), *self.device_memory.phase("device_first_run")]
         self.compiling.leave("first_run", self.first_run_s)
         self._tell_memory()
         if self.call.io_mode != self.job.protocol.io_mode:
@@ -199,7 +202,7 @@ class _Trial:
             if len(durations) >= _STEADY_LEAST and time.perf_counter() - begin > _STEADY_SECONDS:
                 break
         self.memory.append(self.meter.peak("steady_peak", f", runs 2 to {len(durations) + 1}"))
-        self.memory += [self.meter.retained(), *self.meter.others()]
+        self.memory += [self.meter.retained(), *self.meter.others(), *self.device_memory.phase("device_steady")]
         self._tell_memory()
         if not self.call.settle():
             self.pipe.tag("outputs_allocated_per_run")

@@ -36,6 +36,8 @@ _PHASES = (
     ("steady_peak", "steady"),
     ("retained", "retained"),
 )
+#: Phases of an accelerator's own memory, the latest first: what is held there only grows.
+_ON_DEVICE = ("device_steady", "device_first_run", "device_session")
 _GATES = {"idle": "idle", "thermal": "cool"}
 _DIGEST_CHARS = 12
 _NODES = 10
@@ -151,7 +153,11 @@ def _memory(found: Json | None) -> str:
         return ""
     shown = [f"{word} {units.size(found[name])}" for name, word in _PHASES if found.get(name) is not None]
     # How each was read stands in the JSON, phase by phase.
-    return f"peaks over the loaded worker: {', '.join(shown)}" if shown else ""
+    lines = [f"peaks over the loaded worker: {', '.join(shown)}"] if shown else []
+    on_device = next((found[name] for name in _ON_DEVICE if found.get(name) is not None), None)
+    if on_device is not None:
+        lines.append(f"of the accelerator's own: {units.size(on_device)}")
+    return "\n".join(lines)
 
 
 def _cold(found: Json | None) -> str:

@@ -9,6 +9,7 @@ from edgesweep.report.document import build_document
 from edgesweep.report.measured import measured_document, measured_table
 from edgesweep.store.records import RunView
 from edgesweep_proto.evidence import ThreadFacts
+from edgesweep_proto.trial import MemoryPhase
 from rich.console import Console
 
 ASKED = {"models": [{"onnx": "/lab/mobile.onnx"}], "measure": {"preset": "quick"}}
@@ -35,6 +36,17 @@ def test_the_cell_has_the_fields_of_the_result_document(view):
     assert set(doc) - set(cell) == {"schema_version", "file", "preset", "run", "machine"}
     assert (doc["file"], doc["preset"]) == ("/lab/mobile.onnx", "quick")
     assert set(doc["machine"]) == {"facts", "runtimes", "reading"}
+
+
+def test_an_accelerators_own_memory_is_told_apart_from_the_processors(view):
+    (record,) = alone(view, 0).cells
+    phases = (MemoryPhase("device_session", 2**30, "nvml"), MemoryPhase("device_steady", 3 * 2**29, "nvml"))
+    trials = tuple(
+        replace(trial, result=replace(trial.result, memory=(*trial.result.memory, *phases))) for trial in record.trials
+    )
+    text = printed(replace(alone(view, 0), cells=(replace(record, trials=trials),)))
+    assert "of the accelerator's own: 1.50 GiB" in text
+    assert "accelerator" not in printed(alone(view, 0))
 
 
 def test_every_figure_stands_in_the_table_with_its_unit(view):
