@@ -113,7 +113,7 @@ def judge(job: TrialJob, pipe: EventPipe, found: Any, first: str) -> tuple[str, 
         pipe.tag("placement_unknown")
         if first != session.CPU:
             told = read.diagnosis("placement", subject=first)
-            raise TrialFailed("run_error", f"nothing shows that {first} got a node of the model", diagnosis=told)
+            raise TrialFailed("placement_untold", f"nothing shows that {first} got a node of the model", diagnosis=told)
         return "pass", "", ""
     if counts[first] == 0 and (counts or first != session.CPU):
         elsewhere = ", ".join(f"{count} on {name}" for name, count in sorted(counts.items()))

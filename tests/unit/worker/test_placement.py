@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,10 @@ np = pytest.importorskip("numpy")
 onnx = pytest.importorskip("onnx")
 helper = onnx.helper
 
-from edgesweep_worker import model_file, node_profile, placement, profile_events  # noqa: E402 - after the interpreter's check
+from edgesweep_worker import model_file, node_profile, placement, placing, profile_events  # noqa: E402 - after the check
+from edgesweep_worker.events import EventPipe  # noqa: E402
+from edgesweep_worker.failure import TrialFailed  # noqa: E402
+from edgesweep_worker.job import trial_job  # noqa: E402
 from edgesweep_worker.placement import Part  # noqa: E402
 
 OPENVINO, CPU = "OpenVINOExecutionProvider", "CPUExecutionProvider"
@@ -276,3 +280,19 @@ def test_nodes_are_counted_as_the_checker_counts_them(bench):
     broken.write_bytes(b"\xff\xff")
     with pytest.raises(ValueError, match="cut off"):
         model_file.count_nodes(str(broken))
+
+
+@pytest.mark.parametrize(("first", "end"), [(OPENVINO, "placement_untold"), (CPU, "pass")])
+def test_a_number_goes_by_no_providers_name_where_nothing_tells_of_its_nodes(tmp_path, first, end):
+    job = trial_job({"model_path": str(tmp_path / "gone.onnx"), "samples_path": str(tmp_path / "samples")})
+    untold = placement.Placement("provider_list", (), {}, (OPENVINO, CPU))
+    reader, writer = os.pipe()
+    try:
+        cause, _, _ = placing.judge(job, EventPipe(writer), untold, first)
+    except TrialFailed as failed:
+        cause = failed.cause
+    finally:
+        os.close(writer)
+    assert cause == end
+    with os.fdopen(reader) as events:
+        assert "placement_unknown" in events.read()

@@ -151,6 +151,12 @@ DEVICE_CAUSES = (
         stages="placement",
     ),
     cause(
+        "placement_untold",
+        "nothing tells on which provider the nodes ran, so that no number may go by its name",
+        "use onnxruntime 1.24.1 or newer, which can be asked; an older one tells it in its profile, which could not be read",
+        stages="placement",
+    ),
+    cause(
         "oom",
         "the worker ran out of memory",
         "use a smaller model, batch or shape on this board",
