@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 from collections import Counter
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from edgesweep.config_file import commented_yaml, write_config
 from edgesweep.did_you_mean import hint
 from edgesweep.errors import CAUSES, EdgesweepError
 from edgesweep.failures.rules import LEAST_HASH, LOCAL, Rule, RuleBook, is_stable
@@ -70,10 +67,9 @@ def add_rule(path: Path, rule: Rule) -> bool:
         EdgesweepError: `config_invalid` when the file in place is broken or cannot be written.
     """
     read_rules(path)
-    yaml = YAML(typ="rt")
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.width = 4096
-    document = (yaml.load(path.read_text("utf-8")) if path.exists() else None) or CommentedMap({"version": VERSION})
+    document = (commented_yaml().load(path.read_text("utf-8")) if path.exists() else None) or CommentedMap(
+        {"version": VERSION}
+    )
     rows = document.get("rules") or CommentedSeq()
     document["rules"] = rows
     entry = CommentedMap(_plain(rule))
@@ -82,23 +78,7 @@ def add_rule(path: Path, rule: Rule) -> bool:
         rows[same[0]] = entry
     else:
         rows.append(entry)
-    text = StringIO()
-    yaml.dump(document, text)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            with draft.open("w", encoding="utf-8") as file:
-                file.write(text.getvalue())
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise EdgesweepError(
-            "config_invalid", f"{path} cannot be written: {error.strerror}", remedy="check the folder's permissions"
-        ) from error
+    write_config(path, document)
     return bool(same)
 
 

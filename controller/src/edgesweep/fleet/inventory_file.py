@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from edgesweep.config_file import commented_yaml, write_config
 from edgesweep.did_you_mean import hint
 from edgesweep.errors import EdgesweepError
 from edgesweep.fleet.address import is_loopback, split_address
@@ -115,23 +112,7 @@ def write_entries(path: Path, devices: Sequence[DeviceEntry]) -> None:
         rows = document["devices"] = CommentedSeq()
         document.ca.items.pop("devices", None)
     _merge(rows, devices)
-    text = StringIO()
-    _yaml().dump(document, text)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            with draft.open("w", encoding="utf-8") as file:
-                file.write(text.getvalue())
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise EdgesweepError(
-            "config_invalid", f"{path} cannot be written: {error.strerror}", remedy="check the folder's permissions"
-        ) from error
+    write_config(path, document)
 
 
 class _DeviceRow(BaseModel):
@@ -204,14 +185,6 @@ def _label_text(value: Any) -> Any:
     return str(value) if isinstance(value, (int, float)) else value
 
 
-def _yaml() -> YAML:
-    yaml = YAML(typ="rt")
-    yaml.preserve_quotes = True
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.width = 4096
-    return yaml
-
-
 def _read(path: Path) -> str:
     try:
         return path.read_text("utf-8")
@@ -227,7 +200,7 @@ def _read(path: Path) -> str:
 
 def _parse(text: str, path: Path) -> Any:
     try:
-        return _yaml().load(text)
+        return commented_yaml().load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problem = str(error.problem or "it is not valid YAML").splitlines()[0]
