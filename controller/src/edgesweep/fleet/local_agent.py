@@ -42,11 +42,6 @@ class LocalAgent:
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
 
-    @property
-    def log_path(self) -> Path | None:
-        """Where the agent's own words go."""
-        return self._log
-
     async def __aenter__(self) -> Self:
         return self
 

@@ -63,11 +63,6 @@ class Collected:
     files: tuple[Path, ...]
     needs_bytes: int
 
-    @property
-    def has_pip(self) -> bool:
-        """Whether the board needs no pip of its own."""
-        return any(path.name.startswith("pip-") for path in self.files)
-
 
 async def collect(wanted: Wanted, interpreter: Interpreter, source: Source, folder: Path) -> Collected:
     """Put the wheels of `wanted`, for an interpreter of the board, into the empty `folder`.
