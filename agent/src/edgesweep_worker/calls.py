@@ -60,6 +60,33 @@ class HostCall:
         return self.outputs()
 
 
+class ValueCall(HostCall):
+    """The same with OrtValues, for models that take or give types which numpy lacks.
+
+    Args:
+        ort: the onnxruntime module.
+        session: the session.
+        fed: what `values.feeds` has made of the inputs.
+    """
+
+    def __init__(self, ort: Any, session: Any, fed: Mapping[str, Any]) -> None:
+        super().__init__(session, fed)
+        self._kinds = {arg.name: foreign.element_type(arg.type) for arg in session.get_outputs()}
+        self.function = session.run_with_ort_values
+        self.second = {
+            name: ort.OrtValue.ortvalue_from_numpy(value) if isinstance(value, np.ndarray) else value
+            for name, value in fed.items()
+        }
+
+    def outputs(self) -> dict[str, Any]:
+        """Results of the last kept run by name, as numbers that numpy has."""
+        found = {}
+        for index, (name, kind) in enumerate(self._kinds.items()):
+            value = self._results[index]
+            found[name] = value.numpy() if kind is None else foreign.from_value(value, kind)
+        return found
+
+
 class BoundCall:
     """Inputs and outputs bound once; the call is the cheapest that is there, from `way` on.
 
@@ -163,7 +190,7 @@ def make_call(
     io_mode: str,
     chain: list[tuple[str, dict[str, str]]],
     way: str = "",
-) -> HostCall | BoundCall | values.ValueCall:
+) -> HostCall | BoundCall:
     """The call for `io_mode`; strings, sequences and types that numpy lacks are not bound and are called in mode host.
 
     Args:
@@ -176,12 +203,21 @@ def make_call(
     """
     kinds = [arg.type for arg in (*session.get_inputs(), *session.get_outputs())]
     if any(foreign.element_type(kind) for kind in kinds):
-        return values.ValueCall(ort, session, inputs)
+        return ValueCall(ort, session, inputs)
     plain = values.is_plain(kinds)
     if io_mode == "host" or not plain or way == "run":
         return HostCall(session, inputs)
     provider, options = chain[0]
     return BoundCall(ort, session, inputs, provider, int(options.get("device_id", 0)), way)
+
+
+def run_once(ort: Any, session: Any, arrays: Mapping[str, Any]) -> None:
+    """Run `session` on `arrays`, or on what `values.feeds` has made of them."""
+    fed = values.feeds(ort, session, arrays)
+    if any(foreign.element_type(arg.type) for arg in (*session.get_inputs(), *session.get_outputs())):
+        ValueCall(ort, session, fed).run()
+    else:
+        session.run(None, fed)
 
 
 def _public_options(ort: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from edgesweep_worker import arena, node_profile, profile_events, values
+from edgesweep_worker import arena, calls, node_profile, profile_events
 from edgesweep_worker.profile_events import NodeCall
 
 #: The first run pays for allocation and does not count; so many do.
@@ -134,7 +134,7 @@ def read_placement(
     for done in range(1 + _RUNS):
         if done > 1 and not nodes and time.perf_counter() - started > _SECONDS:
             break
-        values.run_once(ort, session, inputs)
+        calls.run_once(ort, session, inputs)
         on_run()
     events = _read_profile(session.end_profiling())
     found = placement_of(

@@ -75,54 +75,6 @@ def _decoded(given: Reference, kind: foreign.ElementType | None) -> Reference:
     return foreign.decode(np.asarray(given), kind)
 
 
-def run_once(ort: Any, session: Any, arrays: Mapping[str, Any]) -> None:
-    """Run `session` on `arrays`, or on what `feeds` has made of them."""
-    fed = feeds(ort, session, arrays)
-    if any(foreign.element_type(arg.type) for arg in (*session.get_inputs(), *session.get_outputs())):
-        ValueCall(ort, session, fed).run()
-    else:
-        session.run(None, fed)
-
-
-class ValueCall:
-    """A call with OrtValues, for models that take or give types which numpy lacks."""
-
-    io_mode = "host"
-    way = "run"
-
-    def __init__(self, ort: Any, session: Any, fed: Mapping[str, Any]) -> None:
-        self._kinds = {arg.name: foreign.element_type(arg.type) for arg in session.get_outputs()}
-        self.function = session.run_with_ort_values
-        self.first: Any = list(self._kinds)
-        self.second: Any = {
-            name: ort.OrtValue.ortvalue_from_numpy(value) if isinstance(value, np.ndarray) else value
-            for name, value in fed.items()
-        }
-        self._results: list[Any] = []
-
-    def run(self) -> None:
-        """Run once and keep the results."""
-        self._results = self.function(self.first, self.second)
-
-    def outputs(self) -> dict[str, Any]:
-        """Results of the last kept run by name, as numbers that numpy has."""
-        found = {}
-        for index, (name, kind) in enumerate(self._kinds.items()):
-            value = self._results[index]
-            found[name] = value.numpy() if kind is None else foreign.from_value(value, kind)
-        return found
-
-    def settle(self) -> bool:
-        """Nothing to prepare: every run makes its own outputs."""
-        self._results = []
-        return True
-
-    def run_afresh(self) -> dict[str, Any]:
-        """Run once more and return its results."""
-        self.run()
-        return self.outputs()
-
-
 def _feed(ort: Any, array: Any, kind: str) -> Any:
     if not isinstance(array, np.ndarray):
         return array
